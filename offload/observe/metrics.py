@@ -1,0 +1,186 @@
+"""Every metric of the product, declared here and only here.
+
+Names start with offload_, counters end in _total, units are seconds and bytes. Count through the
+cached children, `HANDSHAKES.labels(...).inc()`: they cost a fraction of a microsecond and reach
+the real metric at the next `flush`. Keep a child in an attribute where its labels are fixed.
+
+Label values are bounded: `site` is the first name of a configured site, never what a client sent;
+`worker` is a configured name. Where a thing is not known (a handshake that failed before its
+version was chosen), the value is "none".
+
+In a command with several processes, `multiprocess.prepare` must run before this module is first
+imported.
+"""
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+
+from offload.observe.family import CounterFamily, Family, GaugeFamily, HistogramFamily
+from offload.observe.tally import Distribution, Level, Tally
+
+REGISTRY: Final = CollectorRegistry()
+
+# From a fifth of a millisecond, what a local P-256 signature with its round trip takes, to the
+# longest deadline that makes sense for a client.
+_LATENCY_BUCKETS: Final = (
+    0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0,
+)  # fmt: skip
+
+# Front-end: handshakes and connections
+HANDSHAKES: Final = CounterFamily(
+    REGISTRY,
+    "offload_handshakes_total",
+    "Client TLS handshakes ended, by outcome (complete, or the class of the failure).",
+    "site", "version", "group", "cipher", "resumed", "outcome",
+)  # fmt: skip
+HANDSHAKE_SECONDS: Final = HistogramFamily(
+    REGISTRY,
+    "offload_handshake_seconds",
+    "Time from the ClientHello to the end of a completed handshake.",
+    "site", "resumed",
+    buckets=_LATENCY_BUCKETS,
+)  # fmt: skip
+CONNECTIONS: Final = GaugeFamily(
+    REGISTRY,
+    "offload_connections",
+    "Client connections open now, by state (handshake, relay, closing).",
+    "state",
+)
+CONNECTIONS_ACCEPTED: Final = CounterFamily(
+    REGISTRY, "offload_connections_total", "Client connections accepted."
+)
+CONNECTION_ERRORS: Final = CounterFamily(
+    REGISTRY,
+    "offload_connection_errors_total",
+    "Client connections ended by an error, by reason.",
+    "reason",
+)
+BYTES: Final = CounterFamily(
+    REGISTRY,
+    "offload_bytes_total",
+    "Plaintext bytes relayed, by direction (request is client to backend, response the other).",
+    "site", "direction",
+)  # fmt: skip
+BACKEND_CONNECTIONS: Final = GaugeFamily(
+    REGISTRY,
+    "offload_backend_connections",
+    "Connections to a backend open now.",
+    "site", "backend",
+)  # fmt: skip
+
+# Front-end: the pool of workers
+SIGNING_OPERATIONS: Final = CounterFamily(
+    REGISTRY,
+    "offload_signing_operations_total",
+    "Signing operations ended, by the worker that answered and by outcome.",
+    "worker", "algorithm", "outcome",
+)  # fmt: skip
+SIGNING_SECONDS: Final = HistogramFamily(
+    REGISTRY,
+    "offload_signing_seconds",
+    "Time from asking the pool for a signature to having it.",
+    "worker", "algorithm",
+    buckets=_LATENCY_BUCKETS,
+)  # fmt: skip
+SIGNING_IN_FLIGHT: Final = GaugeFamily(
+    REGISTRY,
+    "offload_signing_in_flight",
+    "Signing operations sent to a worker and not answered yet.",
+    "worker",
+)
+SIGNING_RETRIES: Final = CounterFamily(
+    REGISTRY,
+    "offload_signing_retries_total",
+    "Signing operations sent again to another worker, by reason.",
+    "reason",
+)
+SIGNATURES_REJECTED: Final = CounterFamily(
+    REGISTRY,
+    "offload_signatures_rejected_total",
+    "Signatures from a worker that the certificate's public key does not verify.",
+    "worker", "algorithm",
+)  # fmt: skip
+POOL_LINKS: Final = GaugeFamily(
+    REGISTRY,
+    "offload_pool_links",
+    "Links to a worker that are up, over all processes.",
+    "worker",
+)
+POOL_MEASURED_RATE: Final = GaugeFamily(
+    REGISTRY,
+    "offload_pool_measured_rate",
+    "Work a worker completes per second as measured, in microseconds of one core's signing.",
+    "worker",
+    mode="livemostrecent",
+)
+
+# Worker
+WORKER_OPERATIONS: Final = CounterFamily(
+    REGISTRY,
+    "offload_worker_operations_total",
+    "Signing requests that this worker answered, by outcome.",
+    "algorithm", "outcome",
+)  # fmt: skip
+WORKER_OPERATION_SECONDS: Final = HistogramFamily(
+    REGISTRY,
+    "offload_worker_operation_seconds",
+    "Time from a request's last byte to its answer, queueing included.",
+    "algorithm",
+    buckets=_LATENCY_BUCKETS,
+)
+WORKER_REFUSALS: Final = CounterFamily(
+    REGISTRY,
+    "offload_worker_refusals_total",
+    "Requests that the policy of this worker refused, by reason.",
+    "reason",
+)
+WORKER_LINKS: Final = GaugeFamily(
+    REGISTRY,
+    "offload_worker_links",
+    "Links from a front-end that are up.",
+    "frontend",
+)
+WORKER_IN_FLIGHT: Final = GaugeFamily(
+    REGISTRY,
+    "offload_worker_in_flight",
+    "Requests received by this worker and not answered yet.",
+)
+WORKER_LINK_ERRORS: Final = CounterFamily(
+    REGISTRY,
+    "offload_worker_link_errors_total",
+    "Links ended by an error, by reason.",
+    "reason",
+)
+WORKER_KEYS: Final = GaugeFamily(
+    REGISTRY,
+    "offload_worker_keys",
+    "Keys in this worker's token, by algorithm.",
+    "algorithm",
+    mode="livemax",
+)
+
+# Both
+PROCESS_RESTARTS: Final = CounterFamily(
+    REGISTRY,
+    "offload_process_restarts_total",
+    "Serving processes that the supervisor brought back, by role.",
+    "role",
+)
+BUILD_INFO: Final = GaugeFamily(
+    REGISTRY,
+    "offload_build_info",
+    "Always 1; the labels tell what is running.",
+    "version", "openssl", "python",
+    mode="max",
+)  # fmt: skip
+
+FAMILIES: Final[tuple[Family[Tally] | Family[Level] | Family[Distribution], ...]] = tuple(
+    value for value in dict(globals()).values() if isinstance(value, Family)
+)
+
+
+def flush() -> None:
+    """Write what this process counted since the last flush to the real metrics."""
+    for family in FAMILIES:
+        family.flush()
