@@ -1,0 +1,39 @@
+"""Fixtures of general use; the helpers behind them are in tests/support."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.pki import PKI
+from support.ports import free_port
+from support.processes import Spawner
+
+pytest_plugins = ["support.requirements"]
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def port() -> int:
+    """A free TCP port on 127.0.0.1."""
+    return free_port()
+
+
+@pytest.fixture(scope="session")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
+    """The test run's own certificate authority."""
+    return PKI(tmp_path_factory.mktemp("pki"))
+
+
+@pytest.fixture
+def spawn(tmp_path: Path) -> Iterator[Spawner]:
+    """Start real processes that end with the test: `spawn("nginx", "-c", path)`."""
+    spawner = Spawner(tmp_path)
+    yield spawner
+    spawner.stop()
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the work tree."""
+    return REPOSITORY
