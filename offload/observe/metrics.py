@@ -43,7 +43,7 @@ HANDSHAKE_SECONDS: Final = HistogramFamily(
 )  # fmt: skip
 CONNECTIONS: Final = GaugeFamily(
     REGISTRY,
-    "offload_connections",
+    "offload_open_connections",
     "Client connections open now, by state (handshake, relay, closing).",
     "state",
 )
@@ -64,7 +64,7 @@ BYTES: Final = CounterFamily(
 )  # fmt: skip
 BACKEND_CONNECTIONS: Final = GaugeFamily(
     REGISTRY,
-    "offload_backend_connections",
+    "offload_open_backend_connections",
     "Connections to a backend open now.",
     "site", "backend",
 )  # fmt: skip
