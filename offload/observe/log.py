@@ -4,6 +4,7 @@ Values that could be secrets never reach a line: bytes are shown as their length
 name tells of a secret are masked, and tracebacks carry no local variables.
 """
 
+import contextlib
 import logging
 import sys
 from collections.abc import Mapping, MutableMapping
@@ -42,13 +43,14 @@ def configure(level: Level = "info", format: Format = "json") -> None:
 
 def get_logger(name: str) -> FilteringBoundLogger:
     """Return the logger called `name` (a module or a part of the product)."""
-    return cast(FilteringBoundLogger, structlog.get_logger(logger=name))
+    return cast(FilteringBoundLogger, structlog.get_logger(name))
 
 
 def _processors(format: Format) -> list[Processor]:
     common: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
+        _add_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
         _mask,
     ]
@@ -65,6 +67,11 @@ def _processors(format: Format) -> list[Processor]:
     return [*common, tracebacks, _render_json]
 
 
+def _add_name(logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    event["logger"] = logger.name
+    return event
+
+
 def _mask(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     for key, value in event.items():
         event[key] = _masked(key, value)
@@ -72,13 +79,17 @@ def _mask(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
 
 
 def _masked(key: str, value: Any) -> Any:
-    if any(name in key.lower().split(".")[-1] for name in _SECRET_NAMES):
+    if _is_secret(key.lower()):
         return _MASK
     if isinstance(value, bytes | bytearray | memoryview):
         return f"[{len(value)} bytes]"
     if isinstance(value, Mapping):
         return {str(inner): _masked(str(inner), item) for inner, item in value.items()}
     return value
+
+
+def _is_secret(name: str) -> bool:
+    return any(name == secret or name.endswith("_" + secret) for secret in _SECRET_NAMES)
 
 
 def _render_json(_logger: WrappedLogger, _method: str, event: EventDict) -> bytes:
@@ -92,17 +103,22 @@ def _to_bytes(_logger: WrappedLogger, _method: str, line: Any) -> bytes:
 class _StandardError:
     """Writes whole lines to whatever standard error is at that moment."""
 
+    def __init__(self, name: str) -> None:
+        self.name = name
+
     def msg(self, line: bytes) -> None:
-        stream = sys.stderr.buffer
-        stream.write(line + b"\n")
-        stream.flush()
+        # A reader that went away must not stop the proxy.
+        with contextlib.suppress(OSError):
+            stream = sys.stderr.buffer
+            stream.write(line + b"\n")
+            stream.flush()
 
     debug = info = warning = error = critical = exception = log = msg
 
 
 class _StandardErrorFactory:
-    def __call__(self, *_arguments: Any) -> _StandardError:
-        return _StandardError()
+    def __call__(self, name: str = "offload") -> _StandardError:
+        return _StandardError(name)
 
 
 class _Bridge(logging.Handler):
