@@ -95,6 +95,8 @@ async def test_socket_bound_before(app: web.Application) -> None:
 
 
 async def test_port_in_use_is_an_error(app: web.Application) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        with pytest.raises(OSError, match="address already in use"):
-            await serve(app, Where("127.0.0.1", taken.getsockname()[1]))
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        pytest.raises(OSError, match="address already in use"),
+    ):
+        await serve(app, Where("127.0.0.1", taken.getsockname()[1]))

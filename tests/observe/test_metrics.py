@@ -5,12 +5,13 @@ import subprocess
 import pytest
 
 from offload.observe import exposition, metrics
-from offload.observe.family import CounterFamily, HistogramFamily
+from offload.observe.family import CounterFamily, Family, HistogramFamily
+from offload.observe.tally import Distribution
 
 
 @pytest.mark.parametrize("family", metrics.FAMILIES, ids=lambda family: family.name)
 def test_names_follow_the_conventions(family: object) -> None:
-    assert isinstance(family, metrics.Family)
+    assert isinstance(family, Family)
     assert family.name.startswith("offload_")
     assert family.name.endswith("_total") == isinstance(family, CounterFamily)
     assert family.name.endswith("_seconds") == isinstance(family, HistogramFamily)
@@ -19,7 +20,7 @@ def test_names_follow_the_conventions(family: object) -> None:
 
 
 def test_every_declaration_is_flushed() -> None:
-    declared = [value for value in vars(metrics).values() if isinstance(value, metrics.Family)]
+    declared = [value for value in vars(metrics).values() if isinstance(value, Family)]
     assert {id(family) for family in declared} == {id(family) for family in metrics.FAMILIES}
     assert len(declared) > 20
 
@@ -35,7 +36,7 @@ def test_flush_reaches_the_registry() -> None:
 def test_promtool_finds_nothing_to_complain_of() -> None:
     for family in metrics.FAMILIES:
         child = family.labels(*("x" for _ in family.label_names))
-        if isinstance(child, metrics.Distribution):
+        if isinstance(child, Distribution):
             child.observe(0.01)
         else:
             child.inc()

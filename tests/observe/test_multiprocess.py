@@ -1,5 +1,6 @@
 """Processes of one command share their metrics; each case runs in a fresh interpreter."""
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -30,9 +31,11 @@ def fork():
     assert os.waitpid(pid, 0)[1] == 0
     return pid
 
+SHOWN = ("offload_connections", "offload_open", "offload_signing_seconds_count", "offload_pool")
+
 def show(when):
     for line in sorted(exposition.render().decode().splitlines()):
-        if line.startswith(("offload_connections", "offload_open_connections", "offload_signing_seconds_count", "offload_pool")):
+        if line.startswith(SHOWN):
             print(when, line)
 
 metrics.PROCESS_RESTARTS.labels("frontend").inc()
@@ -81,8 +84,7 @@ def test_unusable_parent_is_told_with_the_remedy(tmp_path: Path) -> None:
 
 
 def test_too_late_is_refused() -> None:
-    import offload.observe.metrics  # noqa: F401, PLC0415
-
+    importlib.import_module("offload.observe.metrics")
     with pytest.raises(RuntimeError, match="before importing"):
         multiprocess.prepare()
 
