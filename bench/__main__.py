@@ -1,0 +1,112 @@
+"""`python -m bench`: the product, nginx and HAProxy side by side, in one run."""
+
+import argparse
+import os
+import platform
+import signal
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+
+from bench.cpu import pinned
+from bench.haproxy import Haproxy
+from bench.lab import LOAD_CORE, Lab, SubjectUnavailable
+from bench.measures import FULL, KEYS, MEASURES, QUICK, Bench
+from bench.nginx import Backend, Nginx, has_stream
+from bench.product import Offload
+from bench.report import Row, fill, markdown, show, write_json
+
+
+def _arguments(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="less of everything: under 50 s")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows as JSON")
+    parser.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="fill the figures into this document"
+    )
+    parser.add_argument(
+        "--only",
+        type=_measures,
+        default=tuple(MEASURES),
+        metavar="MEASURE,...",
+        help="among " + ", ".join(MEASURES),
+    )
+    return parser.parse_args(argv)
+
+
+def _measures(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    for name in names:
+        if name not in MEASURES:
+            raise argparse.ArgumentTypeError(f"{name!r} is not among {', '.join(MEASURES)}")
+    return names
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the measures asked for; 0, or 1 if there is no figure at all."""
+    arguments = _arguments(argv)
+    signal.signal(signal.SIGTERM, _interrupt)
+    started = datetime.now(UTC)
+    with pinned(LOAD_CORE), Lab() as lab:
+        try:
+            rows, missing = _run(lab, arguments)
+        except SubjectUnavailable as error:
+            print(f"the benchmark cannot run: {error}", file=sys.stderr)
+            return 1
+    show(Console(), rows, missing)
+    if arguments.json:
+        write_json(arguments.json, rows)
+    if arguments.markdown:
+        document = arguments.markdown.read_text()
+        text = markdown(rows, missing, _conditions(started, quick=arguments.quick))
+        arguments.markdown.write_text(fill(document, text))
+    return 0 if rows else 1
+
+
+def _run(lab: Lab, arguments: argparse.Namespace) -> tuple[list[Row], dict[str, str]]:
+    offload = Offload(KEYS)
+    bench = Bench(
+        lab=lab,
+        backend=Backend(lab),
+        plan=QUICK if arguments.quick else FULL,
+        subjects=(offload, Nginx(), Haproxy()),
+        offload=offload,
+    )
+    if not has_stream():
+        bench.note_missing("nginx stream module", "measured as an HTTP proxy instead")
+    rows: list[Row] = []
+    for name in arguments.only:
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        rows += MEASURES[name](bench)
+    return rows, bench.missing
+
+
+def _conditions(started: datetime, *, quick: bool) -> str:
+    cpu = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.machine(),
+    )
+    return (
+        f"{'Quick' if quick else 'Full'} run of {started:%Y-%m-%d %H:%M} UTC on {cpu},"
+        f" {os.cpu_count()} cores, Linux {platform.release()}, CPython {platform.python_version()}."
+    )
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    # As an exception, so that every process is ended on the way out.
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)

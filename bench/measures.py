@@ -1,0 +1,257 @@
+"""The measures: what is divided by what, for which subjects, in which turns."""
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
+
+from bench import load
+from bench.cpu import Stopwatch, Vanished, proportional_bytes, tree
+from bench.lab import LOAD_CORE, Lab, SubjectUnavailable
+from bench.nginx import LARGE_FILE_BYTES, Backend
+from bench.process import Process, free_port
+from bench.product import Offload
+from bench.report import Row, rows_of
+
+KEYS = ("p-256", "rsa-2048", "rsa-4096")
+DELAYS_MS = (0, 20, 100)
+SUITES = {"aes-128": "TLS_AES_128_GCM_SHA256", "aes-256": "TLS_AES_256_GCM_SHA384"}
+WARM_UP_SECONDS = 0.25
+
+
+class Subject(Protocol):
+    """Something that is measured: starts one front-end for a type of key."""
+
+    name: str
+
+    def start(self, lab: Lab, key: str, backend: int) -> tuple[Process, int]:
+        """The process and the port it serves; raises SubjectUnavailable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much of everything a run does; seconds are those of one turn of one subject."""
+
+    rounds: int
+    handshake_seconds: float
+    rate_seconds: float
+    signature_seconds: float
+    relay_rounds: int
+    idle: int
+    extras: bool
+
+
+QUICK = Plan(2, 0.5, 1.5, 0.7, 1, 300, extras=False)
+FULL = Plan(7, 2.0, 5.0, 3.0, 5, 1000, extras=True)
+
+
+@dataclass(slots=True)
+class Bench:
+    """One run: its lab, backend and subjects, and what they are called when they are missing."""
+
+    lab: Lab
+    backend: Backend
+    plan: Plan
+    subjects: tuple[Subject, ...]
+    offload: Offload
+    missing: dict[str, str] = field(default_factory=dict)
+    _running: dict[tuple[str, str], tuple[Process, int]] = field(default_factory=dict)
+
+    def running(self, subject: Subject, key: str) -> tuple[Process, int]:
+        """The subject's process with this type of key, started on first use."""
+        known = self._running.get((subject.name, key))
+        if known is None:
+            known = self._running[subject.name, key] = self.fresh(subject, key)
+        return known
+
+    def fresh(self, subject: Subject, key: str) -> tuple[Process, int]:
+        """A new process of the subject; raises SubjectUnavailable also if it resumes sessions."""
+        process, port = subject.start(self.lab, key, self.backend.port)
+        if self.lab.resumes(port):
+            raise SubjectUnavailable("it resumes sessions although it was told not to")
+        return process, port
+
+    def note_missing(self, what: str, why: str) -> None:
+        """Say once, on standard error and in the report, that something could not be measured."""
+        if self.missing.setdefault(what, why) is why:
+            print(f"missing: {what}: {why}", file=sys.stderr)
+
+
+Sample = Callable[[Subject], float]
+
+
+def interleaved(
+    bench: Bench, measure: str, key: str, rounds: int, sample: Sample
+) -> Mapping[str, list[float]]:
+    """Samples of each subject, taken in turns; a subject that fails is noted and left out."""
+    samples: dict[str, list[float]] = {subject.name: [] for subject in bench.subjects}
+    left = list(bench.subjects)
+    for _ in range(rounds):
+        for subject in tuple(left):
+            try:
+                samples[subject.name].append(sample(subject))
+            except (SubjectUnavailable, load.LoadFailed, Vanished, OSError) as error:
+                bench.note_missing(f"{measure} {key} {subject.name}", str(error))
+                samples[subject.name].clear()
+                left.remove(subject)
+    return samples
+
+
+def handshake_cpu(bench: Bench) -> list[Row]:
+    """CPU-us of a full handshake with one small response, a connection each, by key."""
+    rows: list[Row] = []
+    for key in KEYS:
+        samples = interleaved(
+            bench,
+            "handshake_cpu",
+            key,
+            bench.plan.rounds,
+            partial(_cpu_per_request, bench, key, True),
+        )
+        rows += rows_of("handshake_cpu", key, "us", samples)
+    return rows
+
+
+def handshake_only_cpu(bench: Bench) -> list[Row]:
+    """CPU-us of a handshake without a request, one connection after the other."""
+
+    def sample(subject: Subject) -> float:
+        process, port = bench.running(subject, "p-256")
+        watch = Stopwatch(process.pid)
+        return watch.per(load.handshakes(port, seconds=bench.plan.handshake_seconds)) * 1e6
+
+    if not bench.plan.extras:
+        return []
+    samples = interleaved(bench, "handshake_only_cpu", "p-256", bench.plan.relay_rounds, sample)
+    return rows_of("handshake_only_cpu", "p-256", "us", samples)
+
+
+def keepalive_cpu(bench: Bench) -> list[Row]:
+    """CPU-us of a request with a small response on a kept-alive connection."""
+    samples = interleaved(
+        bench,
+        "keepalive_cpu",
+        "p-256",
+        bench.plan.rounds,
+        partial(_cpu_per_request, bench, "p-256", False),
+    )
+    return rows_of("keepalive_cpu", "p-256", "us", samples)
+
+
+def _cpu_per_request(bench: Bench, key: str, close: bool, subject: Subject) -> float:
+    process, port = bench.running(subject, key)
+    with load.requests(port, connections=32, close=close):
+        time.sleep(WARM_UP_SECONDS)
+        before = bench.backend.requests()
+        watch = Stopwatch(process.pid)
+        time.sleep(bench.plan.handshake_seconds)
+        # Each question counts itself; the load goes on meanwhile, so no half-done work is counted.
+        done = bench.backend.requests() - before - 1
+        return watch.per(done) * 1e6
+
+
+def handshake_rate(bench: Bench) -> list[Row]:
+    """Full handshakes/s with a delay added to every signature, and the ratio to no delay."""
+    plan, samples = bench.plan, dict[int, list[float]]()
+    try:
+        ports = {delay: _delayed_frontend(bench, delay) for delay in DELAYS_MS}
+        for _ in range(max(1, plan.rounds // 2)):
+            for delay, port in ports.items():
+                samples.setdefault(delay, []).append(_rate(bench, port))
+    except (SubjectUnavailable, load.LoadFailed, OSError) as error:
+        bench.note_missing("handshake_rate offload", str(error))
+        return []
+    rows: list[Row] = []
+    for delay, rates in samples.items():
+        name = f"{delay}ms"
+        ratios = [rate / base for rate, base in zip(rates, samples[0], strict=True)]
+        rows += rows_of("handshake_rate", name, "1/s", {"offload": rates})
+        rows += rows_of("handshake_rate_ratio", name, "1", {"offload": ratios})
+    return rows
+
+
+def _delayed_frontend(bench: Bench, delay: int) -> int:
+    relay = free_port()
+    worker = bench.offload.worker_port(bench.lab)
+    command = [sys.executable, "-m", "bench.delay", str(relay), str(worker), str(delay)]
+    process = bench.lab.start(f"delay-{delay}", command, core=LOAD_CORE)
+    bench.lab.wait_listening(process, relay)
+    start = bench.offload.start_frontend
+    return start(bench.lab, "p-256", bench.backend.port, worker=relay)[1]
+
+
+def _rate(bench: Bench, port: int) -> float:
+    # By Little's law the longest delay at the highest rate seen keeps fewer than these busy.
+    with load.requests(port, connections=400, close=True):
+        time.sleep(max(DELAYS_MS) / 1e3 + 2 * WARM_UP_SECONDS)
+        before, start = bench.backend.requests(), time.monotonic()
+        time.sleep(bench.plan.rate_seconds)
+        done = bench.backend.requests() - before - 1
+        return done / (time.monotonic() - start)
+
+
+def relay_cpu(bench: Bench) -> list[Row]:
+    """CPU seconds per gigabyte relayed each way; with extras also with the suite prescribed."""
+    suites = {"": "", **({f"-{name}": suite for name, suite in SUITES.items()})}
+    rows: list[Row] = []
+    for suffix, suite in suites.items() if bench.plan.extras else [("", "")]:
+        loads: dict[str, Callable[[int], float]] = {
+            "download": partial(load.download, LARGE_FILE_BYTES, suite),
+            "upload": partial(load.upload, bench.backend.large, suite),
+        }
+        for name, transfer in loads.items():
+            samples = interleaved(
+                bench,
+                "relay_cpu",
+                name + suffix,
+                bench.plan.relay_rounds,
+                partial(_cpu_per_gigabyte, bench, transfer),
+            )
+            rows += rows_of("relay_cpu", name + suffix, "s/GB", samples)
+    return rows
+
+
+def _cpu_per_gigabyte(bench: Bench, transfer: Callable[[int], float], subject: Subject) -> float:
+    process, port = bench.running(subject, "p-256")
+    watch = Stopwatch(process.pid)
+    return watch.per(transfer(port))
+
+
+def idle_memory(bench: Bench) -> list[Row]:
+    """KiB of an idle connection, after its handshake and after a request besides."""
+    samples: dict[str, dict[str, list[float]]] = {"handshake": {}, "request": {}}
+    for subject in bench.subjects:
+        try:
+            process, port = bench.fresh(subject, "p-256")
+            handshake, request = _idle_kibibytes(bench, process.pid, port)
+        except (SubjectUnavailable, load.LoadFailed, Vanished, OSError) as error:
+            bench.note_missing(f"idle_memory {subject.name}", str(error))
+            continue
+        samples["handshake"][subject.name] = [handshake]
+        samples["request"][subject.name] = [request]
+        process.stop()
+    return [row for key, by in samples.items() for row in rows_of("idle_memory", key, "KiB", by)]
+
+
+def _idle_kibibytes(bench: Bench, pid: int, port: int) -> tuple[float, float]:
+    count, context = bench.plan.idle, bench.lab.client_context()
+    before = proportional_bytes(tree(pid))
+    with load.idle_connections(port, count, context) as connections:
+        time.sleep(0.5)
+        handshake = proportional_bytes(tree(pid))
+        load.one_request_each(connections)
+        time.sleep(0.5)
+        request = proportional_bytes(tree(pid))
+    return (handshake - before) / count / 1024, (request - before) / count / 1024
+
+
+MEASURES: dict[str, Callable[[Bench], list[Row]]] = {
+    "handshake_cpu": handshake_cpu,
+    "handshake_only_cpu": handshake_only_cpu,
+    "handshake_rate": handshake_rate,
+    "keepalive_cpu": keepalive_cpu,
+    "relay_cpu": relay_cpu,
+    "idle_memory": idle_memory,
+}

@@ -1,0 +1,65 @@
+"""Starting a process on a core, and ending it and its children for certain."""
+
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from bench.cpu import pinned
+
+STOP_SECONDS = 3.0
+
+
+class Process:
+    """A running command in a process group of its own, its output in a log file."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        core: int,
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.log = log
+        with pinned(core), log.open("wb") as output:
+            self._popen = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=None if environment is None else dict(environment),
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._popen.pid
+
+    @property
+    def running(self) -> bool:
+        return self._popen.poll() is None
+
+    def last_words(self) -> str:
+        """The end of what the process printed, for an error message."""
+        return self.log.read_text(errors="replace").strip()[-600:]
+
+    def stop(self) -> None:
+        """End the process: asked first, then forced together with its whole group."""
+        if self.running:
+            self._popen.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self._popen.wait(STOP_SECONDS)
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._popen.wait(STOP_SECONDS)
+
+
+def free_port() -> int:
+    """A TCP port of the loopback interface that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
