@@ -1,0 +1,55 @@
+# `make help` lists what there is. Everything runs in .venv, which `make setup` creates.
+
+SHELL := /bin/sh
+PYTHON_BIN := .venv/bin
+STAMP := .venv/installed
+NATIVE := $(wildcard offload/provider/*.c offload/provider/*.h)
+
+# The tools of Debian that tests and benchmarks use may live in /usr/sbin.
+export PATH := $(PATH):/usr/sbin:/sbin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo peers test check format bench fuzz constraints clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(STAMP) ## create .venv with the pinned dependencies and build the project into it
+
+$(STAMP): constraints.txt pyproject.toml setup.py scripts/setup $(NATIVE)
+	@scripts/setup
+	@touch $@
+
+demo: setup ## start workers, a front-end and a website, and make a request through them
+	@$(PYTHON_BIN)/offload demo
+
+peers: ## install the real peers of the tests (nginx, haproxy, wrk, ...) where possible
+	@scripts/peers
+
+test: setup peers ## run the tests
+	$(PYTHON_BIN)/python -m pytest $(ARGS)
+
+check: setup ## lint, types and the import contracts
+	$(PYTHON_BIN)/ruff check .
+	$(PYTHON_BIN)/ruff format --check .
+	$(PYTHON_BIN)/mypy
+	$(PYTHON_BIN)/lint-imports --no-logo
+
+format: setup ## format the code and mend what the linter can
+	$(PYTHON_BIN)/ruff check --fix-only .
+	$(PYTHON_BIN)/ruff format .
+
+bench: setup peers ## measure against nginx and haproxy, side by side
+	$(PYTHON_BIN)/python -m bench $(ARGS)
+
+fuzz: setup ## search long for inputs that break the parsers
+	$(PYTHON_BIN)/python -m pytest -m hypothesis --timeout 3600 --hypothesis-profile fuzz $(ARGS)
+
+constraints: ## renew the pinned dependencies (needs uv)
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --upgrade \
+	    --generate-hashes --no-header --no-emit-index-url --quiet --output-file constraints.txt
+
+clean: ## remove .venv and everything built
+	rm -rf .venv build dist *.egg-info offload/provider/*.so
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
