@@ -4,11 +4,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from support.pki import PKI
 from support.ports import free_port
 from support.processes import Spawner
 
 pytest_plugins = ["support.requirements"]
+
+# The same examples on every run; `make fuzz` looks further.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.register_profile("fuzz", max_examples=200_000, deadline=None)
+settings.load_profile("repeatable")
 
 REPOSITORY = Path(__file__).parent.parent
 
