@@ -54,9 +54,39 @@ GROUPS = {
 
 # IANA "TLS Application-Layer Protocol Negotiation (ALPN) Protocol IDs", those that run over TCP.
 APPLICATION_PROTOCOLS = frozenset(
-    "http/0.9 http/1.0 http/1.1 h2 spdy/1 spdy/2 spdy/3 ftp imap pop3 managesieve coap "
-    "xmpp-client xmpp-server acme-tls/1 mqtt dot ntske/1 sunrpc smb irc nntp nnsp sip/2 "
-    "tds/8.0 dicom postgresql radius/1.0 radius/1.1 stun.turn stun.nat-discovery".split()
+    {
+        "http/0.9",
+        "http/1.0",
+        "http/1.1",
+        "h2",
+        "spdy/1",
+        "spdy/2",
+        "spdy/3",
+        "ftp",
+        "imap",
+        "pop3",
+        "managesieve",
+        "coap",
+        "xmpp-client",
+        "xmpp-server",
+        "acme-tls/1",
+        "mqtt",
+        "dot",
+        "ntske/1",
+        "sunrpc",
+        "smb",
+        "irc",
+        "nntp",
+        "nnsp",
+        "sip/2",
+        "tds/8.0",
+        "dicom",
+        "postgresql",
+        "radius/1.0",
+        "radius/1.1",
+        "stun.turn",
+        "stun.nat-discovery",
+    }  # fmt: skip
 )
 
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
@@ -257,7 +287,8 @@ class Pool(Model):
         return workers
 
 
-def _site_name(value: str) -> str:
+def site_name(value: str) -> str:
+    """`value` in lower case; raises ValueError unless it is a DNS name or `*.` before one."""
     name = value.lower()
     if not name.isascii():
         raise ValueError(f"{value!r} is not ASCII; write its 'xn--' form (RFC 5890)")
@@ -293,7 +324,7 @@ def _application_protocol(value: str) -> str:
     return value
 
 
-SiteName = Annotated[str, AfterValidator(_site_name)]
+SiteName = Annotated[str, AfterValidator(site_name)]
 Group = Annotated[str, AfterValidator(_group)]
 ApplicationProtocol = Annotated[str, AfterValidator(_application_protocol)]
 

@@ -7,10 +7,11 @@ and turn one late renewal into the outage of every site.
 
 from __future__ import annotations
 
-import os
 import stat
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -102,7 +103,7 @@ def _site(key: str, site: Site) -> Iterator[Problem]:
     kinds: dict[str, Path] = {}
     for index, path in enumerate(site.certificates):
         place = f"{key}.certificates[{index}]"
-        yield from _attempt(place, lambda path=path: _served(path, kinds))
+        yield from _attempt(place, partial(_served, path, kinds))
 
 
 def _served(path: Path, kinds: dict[str, Path]) -> None:
@@ -131,7 +132,7 @@ def _chain(path: Path) -> list[x509.Certificate]:
             f"{path} holds no PEM certificate that can be read",
             "write the certificate first, then those that issued it, as PEM",
         ) from None
-    for number, (subject, issuer) in enumerate(zip(certificates, certificates[1:], strict=False)):
+    for number, (subject, issuer) in enumerate(pairwise(certificates)):
         if not _issued(subject, issuer):
             raise _Refused(
                 f"{path}: certificate {number + 1} is not issued by certificate {number + 2}",
@@ -234,7 +235,7 @@ def _private(path: Path) -> None:
 
 def _directory(path: Path) -> None:
     try:
-        os.listdir(path)
+        next(path.iterdir(), None)
     except OSError as error:
         raise _unreadable(path, error) from None
 

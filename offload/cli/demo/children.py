@@ -1,0 +1,162 @@
+"""The processes of the demonstration: started together, ended together whatever happens."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from offload.cli.failure import Failure
+
+_START_SECONDS = 30.0
+_STOP_SECONDS = 10.0
+_INTERVAL = 0.05
+_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A process of ours, and the file that gets what it says."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    descriptor: int
+    log: Path
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def last_words(self) -> str:
+        """The last line of its log, or how it ended."""
+        lines = self.log.read_text(errors="replace").split("\n")
+        said = [line for line in lines if line.strip()]
+        return said[-1] if said else f"exit code {self.process.poll()}, nothing said"
+
+
+class Children:
+    """Context manager: leaving it ends every child, the last one started first."""
+
+    def __init__(self, logs: Path) -> None:
+        self._logs = logs
+        self._children: list[Child] = []
+
+    def __enter__(self) -> Self:
+        self._logs.mkdir(mode=0o700, exist_ok=True)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        # An impatient second Ctrl-C must not leave processes behind.
+        kept = {number: signal.signal(number, signal.SIG_IGN) for number in _INTERRUPTS}
+        try:
+            for child in reversed(self._children):
+                _stop(child)
+        finally:
+            for number, handler in kept.items():
+                signal.signal(number, handler)
+
+    def start(self, name: str, *arguments: str) -> Child:
+        """Start `python -m arguments...`; what it says goes to a log file of its name."""
+        log = self._logs / f"{name}.log"
+        parent = os.getpid()
+        with log.open("wb") as output:
+            process = subprocess.Popen(  # noqa: PLW1509 - there is no other thread
+                [sys.executable, "-m", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                preexec_fn=lambda: _end_with(parent),
+            )
+        child = Child(name, process, os.pidfd_open(process.pid), log)
+        self._children.append(child)
+        return child
+
+    def wait_until(self, ready: Callable[[], bool], what: str) -> None:
+        """Return once `ready()`; raises Failure if a child ends first or it takes too long."""
+        deadline = time.monotonic() + _START_SECONDS
+        while not ready():
+            if time.monotonic() > deadline:
+                raise Failure(
+                    f"{what} did not come about within {_START_SECONDS:.0f} s", self._hint()
+                )
+            self._watch(_INTERVAL)
+
+    def watch(self) -> None:
+        """Wait for ever; raises Failure when a child ends."""
+        while True:
+            self._watch(None)
+
+    def _watch(self, seconds: float | None) -> None:
+        """Wait that long (None: without end), or less if a child ends, which is a Failure."""
+        ends = select.poll()
+        by_descriptor = {child.descriptor: child for child in self._children}
+        for descriptor in by_descriptor:
+            ends.register(descriptor, select.POLLIN)
+        for descriptor, _ in ends.poll(None if seconds is None else seconds * 1000):
+            child = by_descriptor[descriptor]
+            raise Failure(f"{child.name} ended: {child.last_words()}", self._hint())
+
+    def _hint(self) -> str:
+        return f"with '--directory DIR' the logs stay in DIR/{self._logs.name}"
+
+
+_INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
+
+
+def _stop(child: Child) -> None:
+    child.process.terminate()
+    try:
+        child.process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        _kill_all(child)
+    os.close(child.descriptor)
+
+
+def _kill_all(child: Child) -> None:
+    """The child leads a session of its own, which nothing but its own children belongs to."""
+    os.killpg(child.pid, signal.SIGKILL)
+    child.process.wait()
+
+
+def _end_with(parent: int) -> None:
+    """In the child: end when the demonstration does, even when that is killed."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def family(pid: int) -> list[int]:
+    """`pid` and all its descendants, itself first."""
+    parents = _parents()
+    members = [pid]
+    for member in members:
+        members += [child for child, parent in parents.items() if parent == member]
+    return members
+
+
+def _parents() -> dict[int, int]:
+    parents = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                stat = (entry / "stat").read_text()
+            except OSError:
+                continue
+            # The command's name stands in brackets and may hold anything, see proc(5).
+            parents[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
+    return parents

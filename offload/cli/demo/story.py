@@ -1,0 +1,190 @@
+"""What happens in the demonstration, told in plain words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import typer
+
+from offload.cli import state
+from offload.cli.demo.children import Child, Children, family
+from offload.cli.demo.exposition import is_ready, signatures
+from offload.cli.demo.known_keys import private_keys
+from offload.cli.demo.memory import Scan, needles, scan
+from offload.cli.demo.ports import LOOPBACK, free_ports
+from offload.cli.demo.visit import Visit, visit
+from offload.cli.failure import Failure
+
+WORKERS = ("worker-1", "worker-2")
+FRONT_END_PROCESSES = 2
+_RSA_CIPHER = "ECDHE-RSA-AES128-GCM-SHA256"
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The ports of everything that listens."""
+
+    site: int
+    admin: int
+    website: int
+    workers: tuple[int, ...]
+    worker_admins: tuple[int, ...]
+
+    @classmethod
+    def choose(cls) -> Ports:
+        """Free ones."""
+        site, admin, website, *rest = free_ports(3 + 2 * len(WORKERS))
+        count = len(WORKERS)
+        return cls(site, admin, website, tuple(rest[:count]), tuple(rest[count:]))
+
+    @property
+    def admin_url(self) -> str:
+        """Where the front-end's metrics and readiness are."""
+        return f"http://{LOOPBACK}:{self.admin}"
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """The processes on stage."""
+
+    front_end: Child
+    workers: tuple[Child, ...]
+
+
+def tell(directory: Path, *, once: bool) -> None:
+    """Build the state in `directory`, run everything, show that it works; raises Failure.
+
+    Without `once` it then goes on until it is interrupted.
+    """
+    ports = Ports.choose()
+    state.create(directory, _plan(ports))
+    with Children(directory / "logs") as children:
+        cast = _start(children, directory, ports)
+        _say_cast(cast, ports, directory)
+        _show_visits(children, ports, directory)
+        _show_memory(cast, directory)
+        _say_where(ports, directory, once=once)
+        if not once:
+            children.watch()
+
+
+def _plan(ports: Ports) -> state.Plan:
+    workers = {
+        name: state.WorkerPlan(
+            f"{LOOPBACK}:{port}", f"{LOOPBACK}:{admin}", file=f"{name}.toml", processes=1
+        )
+        for name, port, admin in zip(WORKERS, ports.workers, ports.worker_admins, strict=True)
+    }
+    return state.Plan(
+        listen=f"{LOOPBACK}:{ports.site}",
+        admin=f"{LOOPBACK}:{ports.admin}",
+        backend=f"tcp://{LOOPBACK}:{ports.website}",
+        processes=FRONT_END_PROCESSES,
+        proxy_protocol=True,
+        workers=workers,
+    )
+
+
+def _start(children: Children, directory: Path, ports: Ports) -> Cast:
+    children.start("website", "offload.cli.demo.website", str(ports.website), ports.admin_url)
+    workers = tuple(
+        children.start(name, "offload", "worker", "-c", str(directory / f"{name}.toml"))
+        for name in WORKERS
+    )
+    for name, port in zip(WORKERS, ports.worker_admins, strict=True):
+        url = f"http://{LOOPBACK}:{port}"
+        children.wait_until(partial(is_ready, url), f"readiness of {name}")
+    front_end = children.start(
+        "frontend", "offload", "frontend", "-c", str(directory / "frontend.toml")
+    )
+    children.wait_until(lambda: is_ready(ports.admin_url), "readiness of the front-end")
+    return Cast(front_end, workers)
+
+
+def _say_cast(cast: Cast, ports: Ports, directory: Path) -> None:
+    _title("Running on this machine")
+    _fact("front-end", f"{LOOPBACK}:{ports.site}, pid {cast.front_end.pid}, no private key")
+    for child, port in zip(cast.workers, ports.workers, strict=True):
+        _fact(child.name, f"{LOOPBACK}:{port}, pid {child.pid}, keys {' and '.join(state.KEYS)}")
+    _fact("website", f"{LOOPBACK}:{ports.website}, plain HTTP")
+    _fact("state", str(directory))
+
+
+def _show_visits(children: Children, ports: Ports, directory: Path) -> None:
+    authority = directory / state.SITE_AUTHORITY
+    for cipher in (None, _RSA_CIPHER):
+        before = signatures(ports.admin_url)
+        seen = visit(ports.site, authority, tls12_cipher=cipher)
+        if seen.status != 200:
+            raise Failure(f"the website answered with status {seen.status}")
+        made: Counter[str] = Counter()
+
+        def signed(made: Counter[str] = made, before: Counter[str] = before) -> bool:
+            made.update(signatures(ports.admin_url) - before - made)
+            return bool(made)
+
+        children.wait_until(signed, "a signature in the front-end's metrics")
+        _say_visit(seen, made)
+
+
+def _say_visit(seen: Visit, made: Counter[str]) -> None:
+    _title(f"A request with {seen.protocol} and an {seen.certificate} certificate")
+    _fact("protocol", seen.protocol)
+    _fact("group", seen.group)
+    _fact("cipher", seen.cipher)
+    _fact("signed by", " and ".join(sorted(made)))
+    _fact("handshake", f"{seen.seconds * 1000:.1f} ms, the signature's way included")
+    _fact("answer", f"status {seen.status}, {len(seen.body)} characters from the website")
+
+
+def _show_memory(cast: Cast, directory: Path) -> None:
+    keys = private_keys(directory / "token", directory / "token.passphrase")
+    secrets = {label: needles(key) for label, key in keys.items()}
+    _title("Search of the processes' memory for the private keys")
+    front_end = _scanned([cast.front_end], secrets)
+    if front_end.found:
+        found = ", ".join(sorted(front_end.found))
+        raise Failure(f"private keys lie in the front-end's memory: {found}")
+    _fact("front-end", _verdict(front_end, "no private key"))
+    worker = _scanned(cast.workers, secrets)
+    if worker.size is not None and worker.found != frozenset(keys):
+        raise Failure("the search does not find the keys in the workers, so it proves nothing")
+    _fact("workers", _verdict(worker, f"found {' and '.join(sorted(worker.found))}"))
+
+
+def _scanned(children: Sequence[Child], secrets: dict[str, list[bytes]]) -> Scan:
+    """All processes of `children` as one; the size is None if any may not be read."""
+    scans = [scan(pid, secrets) for child in children for pid in family(child.pid)]
+    found = frozenset[str]().union(*(each.found for each in scans))
+    sizes = [each.size for each in scans if each.size is not None]
+    return Scan(found, sum(sizes) if len(sizes) == len(scans) else None)
+
+
+def _verdict(result: Scan, text: str) -> str:
+    if result.size is None:
+        return "not permitted: the kernel lets only root read these processes' memory"
+    return f"{text} ({result.size / 1e6:.0f} MB searched)"
+
+
+def _say_where(ports: Ports, directory: Path, *, once: bool) -> None:
+    if once:
+        _title("All as it should be")
+        return
+    url = f"https://localhost:{ports.site}/"
+    _title("Try it")
+    _fact("browser", url)
+    _fact("curl", f"curl --cacert {directory / state.SITE_AUTHORITY} {url}")
+    _fact("metrics", f"{ports.admin_url}/metrics")
+    _fact("end it", "Ctrl-C")
+
+
+def _title(text: str) -> None:
+    typer.echo(f"\n{text}")
+
+
+def _fact(name: str, text: str) -> None:
+    typer.echo(f"  {name:<10} {text}")

@@ -1,0 +1,66 @@
+"""Opening the token that a command works on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from offload.cli.failure import Failure
+from offload.cli.settings import DEFAULT_PATH, ConfigOption, loaded
+
+if TYPE_CHECKING:
+    from offload.keys.record import KeyRecord
+    from offload.token.base import Token
+
+__all__ = ["DEFAULT_PATH", "ConfigOption", "PassphraseOption", "TokenOption", "chosen", "opened"]
+
+TokenOption = Annotated[
+    Path | None,
+    typer.Option("--token", metavar="DIR", help="The token, instead of the configuration's."),
+]
+PassphraseOption = Annotated[
+    Path | None,
+    typer.Option("--passphrase-file", metavar="FILE", help="Goes with --token."),
+]
+
+
+@contextmanager
+def opened(config: Path, token: Path | None, passphrase_file: Path | None) -> Iterator[Token]:
+    """The token that the options name; its errors inside the block become Failures."""
+    from offload.token.base import TokenError
+    from offload.token.passphrase import read_passphrase
+    from offload.token.software import SoftwareToken
+
+    directory, passphrase_path = _place(config, token, passphrase_file)
+    try:
+        held = SoftwareToken.open(directory, read_passphrase(passphrase_path))
+        try:
+            yield held
+        finally:
+            held.close()
+    except TokenError as error:
+        raise Failure(str(error)) from error
+
+
+def _place(config: Path, token: Path | None, passphrase_file: Path | None) -> tuple[Path, Path]:
+    if (token is None) != (passphrase_file is None):
+        raise typer.BadParameter("'--token' and '--passphrase-file' go together")
+    if token is not None and passphrase_file is not None:
+        return token, passphrase_file
+    settings = loaded(config, files=False)
+    if settings.worker is None:
+        raise Failure(f"{config}: has no [worker] table", "name a worker's file with -c")
+    return settings.worker.token.directory, settings.worker.token.passphrase_file
+
+
+def chosen(token: Token, key: str) -> KeyRecord:
+    """The key that `key` names by label or by identifier; raises Failure if there is none."""
+    records = token.keys()
+    for record in records:
+        if key in (record.label, record.ski.hex()):
+            return record
+    raise Failure(f"the token has no key {key!r}", "see 'offload key list'")
