@@ -1,0 +1,44 @@
+"""The passphrase file."""
+
+from pathlib import Path
+
+import pytest
+
+from offload.token.base import TokenError, TokenInsecure, TokenNotFound
+from offload.token.passphrase import read_passphrase
+
+
+@pytest.mark.parametrize(
+    ("content", "passphrase"),
+    [(b"secret", b"secret"), (b"secret\n", b"secret"), (b"a b \r\nmore\n", b"a b ")],
+)
+def test_the_first_line_is_the_passphrase(
+    tmp_path: Path, content: bytes, passphrase: bytes
+) -> None:
+    path = tmp_path / "passphrase"
+    path.touch(0o600)
+    path.write_bytes(content)
+    assert read_passphrase(path) == passphrase
+
+
+def test_what_cannot_be_used_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "passphrase"
+    with pytest.raises(TokenNotFound, match="put the token's passphrase there"):
+        read_passphrase(path)
+    path.touch(0o600)
+    with pytest.raises(TokenError, match="is empty"):
+        read_passphrase(path)
+    path.write_text("secret")
+    path.chmod(0o644)
+    with pytest.raises(TokenInsecure, match="chmod 0600") as raised:
+        read_passphrase(path)
+    assert "secret" not in str(raised.value)
+
+
+def test_a_linked_secret_mount_is_followed(tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    path.touch(0o400)
+    path.chmod(0o600)
+    path.write_text("secret")
+    (tmp_path / "link").symlink_to(path)
+    assert read_passphrase(tmp_path / "link") == b"secret"
