@@ -1,6 +1,7 @@
 """Rules of the house that no linter knows."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,8 @@ ROOT = Path(__file__).parent.parent
 SOURCES = ("offload", "bench")
 TEXTS = ("offload", "bench", "tests", "docs", "configs", "scripts", ".ci")
 LONGEST_FUNCTION = 60
+# collections.Counter is not among them: the families are the only way in.
+DECLARING = {"CounterFamily", "GaugeFamily", "HistogramFamily", "Gauge", "Histogram", "Summary"}
 
 # Assembled, so that this file does not hold what it forbids.
 UNFINISHED = ("TO" + "DO", "FIX" + "ME", "XX" + "X")
@@ -75,25 +78,26 @@ def test_every_source_file_has_a_test_file() -> None:
 
 
 def test_metrics_are_declared_in_one_file() -> None:
-    families = {"CounterFamily", "GaugeFamily", "HistogramFamily"}
-    elsewhere = []
-    for path in _sources():
-        imported = _imported(path)
-        if "prometheus_client" in imported and path.parts[:2] != ("offload", "observe"):
-            elsewhere.append(f"{path} imports prometheus_client")
-        if families & imported and path != Path("offload/observe/metrics.py"):
-            elsewhere.append(f"{path} declares a metric")
+    elsewhere = [
+        f"{path} calls {name}"
+        for path in _sources()
+        if path not in (Path("offload/observe/metrics.py"), Path("offload/observe/family.py"))
+        for name in _called(path) & DECLARING
+    ]
     assert not elsewhere, "\n".join(elsewhere)
 
 
-def _imported(path: Path) -> set[str]:
-    names = set()
-    for node in ast.walk(ast.parse((ROOT / path).read_text())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            names |= {(node.module or "").split(".")[0], *(alias.name for alias in node.names)}
-    return names
+def _called(path: Path) -> set[str]:
+    calls = (
+        node.func
+        for node in ast.walk(ast.parse((ROOT / path).read_text()))
+        if isinstance(node, ast.Call)
+    )
+    return {
+        call.id if isinstance(call, ast.Name) else call.attr
+        for call in calls
+        if isinstance(call, ast.Name | ast.Attribute)
+    }
 
 
 def test_functions_are_short() -> None:
@@ -119,8 +123,9 @@ def test_nothing_holds(forbidden: tuple[str, ...]) -> None:
     assert not found, "\n".join(found)
 
 
-def test_pinned_dependencies_name_no_address() -> None:
+def test_pinned_dependencies_have_hashes_and_name_no_address() -> None:
     constraints = (ROOT / "constraints.txt").read_text()
     assert "://" not in constraints
-    assert constraints.count("==") == constraints.count("\n    # via")
-    assert "--hash=sha256:" in constraints
+    pins = re.split(r"^(?=\w)", constraints, flags=re.MULTILINE)[1:]
+    assert pins
+    assert all("==" in pin and "--hash=sha256:" in pin for pin in pins)
