@@ -1,0 +1,10 @@
+"""The front-end's view of the workers: who signs, over which link, and what if he does not.
+
+Nouns: a `SigningOperation` is one signature, asked once and answered once; the `Pool` takes it,
+`choice` picks a `RemoteWorker` by the time it is expected to take (its measured `rate`), a `Link`
+carries it there and its answer back, the `DeadlineQueue` ends it when nobody answers in time.
+An operation whose link breaks, or that a worker refuses for a reason of its own, goes to another
+worker at once; while no worker is up, operations wait for one until their deadline.
+
+`Signer` is the seam to the front-end; `fake.FakePool` is the scripted one for its tests.
+"""

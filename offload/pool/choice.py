@@ -1,0 +1,55 @@
+"""Which worker gets an operation: a pure function over the state of the workers.
+
+The worker with the least expected completion time: its outstanding work and this operation's,
+over the rate at which it is seen to complete work. Who must not be asked (tried already, excluded
+by the caller, ejected) arrives as `excluded`; a penalty for distance or a share for a worker that
+is coming back belongs in `completion_time`; a large pool would hand `choose` two random
+candidates instead of all.
+"""
+
+from collections.abc import Container, Sequence
+from math import inf
+from random import Random
+from typing import Protocol, TypeVar
+
+
+class Candidate(Protocol):
+    """What the choice looks at: work in units of cost (CPU-µs), `rate` in cost per second."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def outstanding(self) -> float: ...
+
+    @property
+    def rate(self) -> float: ...
+
+
+C = TypeVar("C", bound=Candidate)
+
+
+def completion_time(candidate: Candidate, cost: float) -> float:
+    """Seconds until `candidate` is expected to have done an operation of `cost` given now."""
+    return (candidate.outstanding + cost) / candidate.rate
+
+
+def choose(
+    candidates: Sequence[C], cost: float, excluded: Container[str], random: Random
+) -> C | None:
+    """The candidate that will be done first, any of several equal ones; None if none is left."""
+    best: C | None = None
+    least = inf
+    equals = 1
+    for candidate in candidates:
+        if candidate.name in excluded:
+            continue
+        expected = completion_time(candidate, cost)
+        if expected < least:
+            best, least, equals = candidate, expected, 1
+        elif expected == least:
+            equals += 1
+            # The n-th of equals replaces with chance 1/n: each is as likely in the end.
+            if random.random() * equals < 1:
+                best = candidate
+    return best

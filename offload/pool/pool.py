@@ -1,0 +1,305 @@
+"""The pool of workers: takes signing operations and sees each of them through to its end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from random import Random
+from typing import Final
+
+from offload import config
+from offload.keys.algorithm import Algorithm
+from offload.observe.log import get_logger
+from offload.pool.choice import choose
+from offload.pool.connector import FAREWELL_SECONDS, Connector
+from offload.pool.credentials import client_context
+from offload.pool.deadlines import DeadlineQueue
+from offload.pool.errors import (
+    DeadlineExceeded,
+    LinkLost,
+    NoWorkerAvailable,
+    PoolClosed,
+    Refused,
+    SigningError,
+)
+from offload.pool.meter import PoolMeter, PoolMetrics
+from offload.pool.operation import SigningOperation, State
+from offload.pool.refusals import Refusals
+from offload.pool.remote import RemoteWorker, WorkerStatus
+from offload.wire.error import ErrorCode
+
+TICK_SECONDS: Final = 1.0
+# Operations that wait while no worker is up: a second's worth of handshakes, or thereabouts.
+WAITING_LIMIT: Final = 4096
+# A request at which workers break must not go round for ever.
+SPARE_ATTEMPTS: Final = 2
+# uvloop's timers count whole milliseconds.
+_LEAST_DELAY: Final = 0.001
+
+# Errors that lie in the request itself: every other worker would say the same.
+_FINAL: Final = frozenset({ErrorCode.FORMAT_ERROR, ErrorCode.UNEXPECTED_OPCODE})
+
+_COST: Final = {algorithm: algorithm.cost for algorithm in Algorithm}
+
+_log = get_logger("pool")
+
+
+class Pool:
+    """Links to all configured workers, and the operations under way.
+
+    clock: monotonic seconds. Belongs to the thread of `loop`.
+    """
+
+    def __init__(
+        self,
+        settings: config.Pool,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        clock: Callable[[], float],
+        random: Random,
+        metrics: PoolMetrics,
+        tick: float = TICK_SECONDS,
+    ) -> None:
+        self._settings = settings
+        self._loop = loop
+        self._clock = clock
+        self._random = random
+        self._tick_seconds = tick
+        self._meter = PoolMeter(metrics)
+        self._time_to_live = settings.deadline
+        self._workers = tuple(
+            RemoteWorker(
+                worker.name,
+                str(worker.address),
+                self,
+                self._meter.of(worker.name),
+                loop=loop,
+                clock=clock,
+            )
+            for worker in settings.workers
+        )
+        self._attempts = len(self._workers) + SPARE_ATTEMPTS
+        self._usable: tuple[RemoteWorker, ...] = ()
+        self._available = asyncio.Event()
+        self._refusals = Refusals()
+        self._deadlines: DeadlineQueue[SigningOperation] = DeadlineQueue()
+        # A dictionary, because operations leave it from the middle too.
+        self._waiting: dict[SigningOperation, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._ticker: asyncio.TimerHandle | None = None
+        self._connectors: list[asyncio.Task[None]] = []
+        self._closed = False
+
+    @property
+    def workers(self) -> tuple[WorkerStatus, ...]:
+        """How each worker stands, in the order of the configuration."""
+        return tuple(worker.status for worker in self._workers)
+
+    @property
+    def available(self) -> bool:
+        """Whether some worker can be asked now."""
+        return bool(self._usable)
+
+    async def start(self) -> None:
+        """Begin to connect; does not wait for a worker. Raises CredentialsUnusable."""
+        context = client_context(self._settings.identity, str(self._settings.trust))
+        for worker, settings in zip(self._workers, self._settings.workers, strict=True):
+            for _ in range(self._settings.links):
+                connector = Connector(
+                    worker,
+                    settings.address,
+                    context,
+                    loop=self._loop,
+                    clock=self._clock,
+                    random=self._random,
+                )
+                self._connectors.append(self._loop.create_task(connector.run()))
+        self._ticker = self._loop.call_later(self._tick_seconds, self._tick)
+
+    async def wait_available(self) -> None:
+        """Return once some worker can be asked."""
+        await self._available.wait()
+
+    def submit(self, operation: SigningOperation) -> None:
+        """Ask for a signature; `done` is called later, never in this call, whatever happens.
+
+        Raises AlreadyAsked or AlreadyCancelled, and nothing else.
+        """
+        now = self._clock()
+        operation.ask(now, now + self._time_to_live)
+        operation.cost = _COST[operation.algorithm]
+        operation.tried = operation.refused = operation.exclude
+        if self._closed:
+            self._loop.call_soon(self._give_up, operation)
+            return
+        self._deadlines.add(operation)
+        if self._timer is None:
+            self._arm(now)
+        self._place(operation, now)
+
+    def report_bad_signature(self, operation: SigningOperation) -> None:
+        """Count and log that the signature which `operation.worker` gave does not verify.
+
+        To try again, submit `operation.elsewhere(done)`.
+        """
+        self._meter.rejected(operation.worker, operation.algorithm)
+        _log.error(
+            "worker gave a wrong signature", worker=operation.worker, key=operation.ski.hex(),
+            algorithm=operation.algorithm.value,
+        )  # fmt: skip
+
+    async def close(self) -> None:
+        """Fail what is under way with PoolClosed and close the links; idempotent."""
+        self._closed = True
+        for timer in (self._timer, self._ticker):
+            if timer is not None:
+                timer.cancel()
+        for task in self._connectors:
+            task.cancel()
+        for operation in self._deadlines.clear():
+            self._withdraw(operation, self._clock())
+            self._fail(operation, PoolClosed("pool of workers was closed"))
+        await asyncio.gather(*self._connectors, return_exceptions=True)
+        closing = [future for worker in self._workers for future in worker.close()]
+        if closing:
+            await asyncio.wait(closing, timeout=FAREWELL_SECONDS)
+        for worker in self._workers:
+            worker.abort()
+
+    def worker_changed(self) -> None:
+        self._usable = tuple(worker for worker in self._workers if worker.usable)
+        if not self._usable:
+            self._available.clear()
+            return
+        self._available.set()
+        if self._waiting and not self._closed:
+            waiting, self._waiting = self._waiting, {}
+            now = self._clock()
+            for operation in waiting:
+                if operation.state is State.CANCELLED:
+                    operation.pending = False
+                else:
+                    self._place(operation, now)
+
+    def worker_refused(
+        self, worker: RemoteWorker, operation: SigningOperation, code: int, now: float
+    ) -> None:
+        error = Refused(worker.name, code)
+        if code == ErrorCode.KEY_NOT_FOUND:
+            self._refusals.add(operation.ski, worker.name, now)
+        operation.refused |= {worker.name}
+        operation.tried |= {worker.name}
+        if code in _FINAL:
+            self._fail(operation, error)
+        else:
+            self._retry(operation, error, now)
+
+    def worker_lost(
+        self, worker: RemoteWorker, operations: list[SigningOperation], reason: str
+    ) -> None:
+        now = self._clock()
+        for operation in operations:
+            operation.tried |= {worker.name}
+            if operation.pending:
+                self._retry(operation, LinkLost(worker.name, reason), now)
+
+    def _retry(self, operation: SigningOperation, error: SigningError, now: float) -> None:
+        if operation.state is State.CANCELLED:
+            operation.pending = False
+        elif operation.attempts >= self._attempts or self._closed:
+            self._fail(operation, error)
+        else:
+            operation.setback = error
+            self._place(operation, now)
+
+    def _place(self, operation: SigningOperation, now: float) -> None:
+        """Send the operation to the best worker, or let it wait, or fail it."""
+        worker = self._choose(operation, now)
+        if worker is None:
+            self._wait(operation)
+            return
+        if operation.attempts:
+            self._meter.retried(operation.setback.outcome if operation.setback else "none")
+        operation.attempts += 1
+        worker.send(operation, now)
+
+    def _choose(self, operation: SigningOperation, now: float) -> RemoteWorker | None:
+        usable, cost = self._usable, operation.cost
+        if self._refusals:
+            ski = operation.ski
+            having = [w for w in usable if not self._refusals.lacks(ski, w.name, now)]
+            worker = choose(having, cost, operation.tried, self._random)
+            if worker is not None:
+                return worker
+        worker = choose(usable, cost, operation.tried, self._random)
+        if worker is None and operation.tried is not operation.refused:
+            # Whose link broke may be asked again once nobody else is left.
+            operation.tried = operation.refused
+            worker = choose(usable, cost, operation.tried, self._random)
+        return worker
+
+    def _wait(self, operation: SigningOperation) -> None:
+        hopeful = any(worker.name not in operation.refused for worker in self._workers)
+        if hopeful and not self._closed and len(self._waiting) < WAITING_LIMIT:
+            self._waiting[operation] = None
+            return
+        # Perhaps within `submit`, where `done` must not be called.
+        self._loop.call_soon(self._give_up, operation)
+
+    def _give_up(self, operation: SigningOperation) -> None:
+        if operation.pending:
+            self._fail(operation, self._despair(operation))
+
+    def _despair(self, operation: SigningOperation) -> SigningError:
+        if self._closed:
+            return PoolClosed("pool of workers was closed")
+        if len(self._waiting) >= WAITING_LIMIT:
+            return NoWorkerAvailable("no worker is up and too many operations wait; start workers")
+        return operation.setback or NoWorkerAvailable(
+            "no worker is left that may be asked; configure more workers"
+        )
+
+    def _fail(self, operation: SigningOperation, error: SigningError) -> None:
+        operation.pending = False
+        self._meter.failed(operation.worker, operation.algorithm, error.outcome)
+        try:
+            operation.fail(error)
+        except Exception as problem:
+            self._loop.call_exception_handler(
+                {"message": "error in a signing operation's callback", "exception": problem}
+            )
+
+    def _withdraw(self, operation: SigningOperation, now: float) -> None:
+        """Take the operation out of where it is: under way, or waiting."""
+        for worker in self._workers:
+            if worker.name == operation.worker:
+                worker.withdraw(operation, now)
+        self._waiting.pop(operation, None)
+
+    def _arm(self, now: float) -> None:
+        """Have `_expire` called when the next operation falls due."""
+        due = self._deadlines.next_due()
+        if due is None:
+            self._timer = None
+        else:
+            self._timer = self._loop.call_later(max(due - now, _LEAST_DELAY), self._expire)
+
+    def _expire(self) -> None:
+        now = self._clock()
+        for operation in self._deadlines.expire(now):
+            self._withdraw(operation, now)
+            error = DeadlineExceeded(
+                f"no signature within {self._time_to_live:g} s;"
+                " see whether the workers are up and keep up"
+            )
+            error.__cause__ = operation.setback
+            self._fail(operation, error)
+        self._arm(self._clock())
+
+    def _tick(self) -> None:
+        now = self._clock()
+        for worker in self._workers:
+            worker.tick(now)
+        self._deadlines.prune()
+        self._refusals.expire(now)
+        self._ticker = self._loop.call_later(self._tick_seconds, self._tick)
