@@ -1,0 +1,33 @@
+"""Who the client is, told to a backend by the PROXY protocol."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from offload.frontend.proxy_protocol import Endpoint, Header, Tls, Transport, encode
+from offload.tls.session import Facts
+
+
+def proxy_header(peer: Any, local: Any, facts: Facts, server_name: str | None) -> bytes:
+    """The PROXY protocol version 2 header for a client's connection.
+
+    peer, local: its two addresses, as the socket module has them. Only TCP has any to tell.
+    """
+    tls = Tls(version=facts.version, cipher=facts.cipher)
+    alpn, authority = facts.alpn.encode("ascii"), server_name or ""
+    if not isinstance(peer, tuple) or not isinstance(local, tuple):
+        return encode(Header(alpn=alpn, authority=authority, tls=tls))
+    return encode(
+        Header(
+            transport=Transport.TCP6 if ":" in peer[0] else Transport.TCP4,
+            source=_endpoint(peer),
+            destination=_endpoint(local),
+            alpn=alpn,
+            authority=authority,
+            tls=tls,
+        )
+    )
+
+
+def _endpoint(address: tuple[Any, ...]) -> Endpoint:
+    return Endpoint(address[0].partition("%")[0], address[1])

@@ -1,0 +1,219 @@
+"""A client connection from its first byte to the end of its TLS handshake.
+
+`ClientConnection` reads the ClientHello, picks the site, drives the TLS session and takes each
+signature request to the pool and its answer back. Once the handshake is done a `Relay` takes over
+the transport."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from socket import AF_INET, AF_INET6, inet_pton
+from typing import TYPE_CHECKING
+
+from offload.frontend.relay import Relay
+from offload.pool.errors import SigningError
+from offload.pool.operation import SigningOperation
+from offload.tls.client_hello import MalformedClientHello, NotTLS, read_client_hello
+from offload.tls.session import Session, State, TLSError
+
+if TYPE_CHECKING:
+    from offload.frontend.server import Server
+    from offload.frontend.service import Service
+
+_PLAIN_HTTP = (
+    b"GET ",
+    b"HEAD",
+    b"POST",
+    b"PUT ",
+    b"DELE",
+    b"OPTI",
+    b"PATC",
+    b"CONN",
+    b"TRAC",
+    b"PRI ",
+)
+_PLAIN_HTTP_ANSWER = (
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 53\r\n"
+    b"Connection: close\r\n\r\nThis port speaks HTTPS: write https:// in the address.\n"[:-1]
+)
+# unrecognized_name, fatal, in a plaintext record (RFC 8446, 6; RFC 6066, 3)
+_UNRECOGNIZED_NAME = b"\x15\x03\x03\x00\x02\x02\x70"
+
+
+class ClientConnection(asyncio.Protocol):
+    """The handshake's stage of one client connection.
+
+    Ends in exactly one of: a relay, or `_fail`. `_operation` is the signature under way, if any;
+    it is cancelled, and the session aborted, whenever the connection goes first."""
+
+    __slots__ = (
+        "_hello",
+        "_operation",
+        "_server",
+        "_service",
+        "_session",
+        "_started",
+        "_transport",
+        "server_name",
+    )
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._hello = b""
+        self._session: Session | None = None
+        self._service: Service | None = None
+        self._operation: SigningOperation | None = None
+        self._transport: asyncio.Transport
+        self._started = 0.0
+        self.server_name: str | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._server.opened(self)
+
+    def data_received(self, data: bytes) -> None:
+        session = self._session
+        if session is None:
+            self._read_hello(data)
+        else:
+            self._go_on(session.handshake, data)
+
+    def eof_received(self) -> bool:
+        self._fail("client_closed", None)
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._fail("client_closed", None)
+
+    def expire(self) -> None:
+        """The handshake has taken too long."""
+        self._fail("handshake_timeout", None)
+
+    def shut(self) -> None:
+        """The server's time to drain is over."""
+        self._fail("shutdown", None)
+
+    def _read_hello(self, data: bytes) -> None:
+        self._hello = data = self._hello + data if self._hello else data
+        try:
+            hello = read_client_hello(data)
+        except NotTLS:
+            self._fail("not_tls", _PLAIN_HTTP_ANSWER if data.startswith(_PLAIN_HTTP) else None)
+            return
+        except MalformedClientHello:
+            self._fail("malformed_client_hello", None)
+            return
+        if hello is None:
+            return
+        self._hello = b""
+        self._started = self._server.clock()
+        self.server_name = hello.server_name
+        service = self._server.service(hello.server_name)
+        if service is None:
+            self._fail("unknown_server_name", _UNRECOGNIZED_NAME)
+            return
+        self._service = service
+        self._session = session = Session(service.site)
+        self._go_on(session.handshake, data)
+
+    def _go_on(self, step: Callable[[bytes], None], data: bytes) -> None:
+        """Let the session take a step, send what it made, and see where it stands."""
+        session = self._session
+        assert session is not None
+        try:
+            step(data)
+        except TLSError as error:
+            self._fail("tls_error", session.output, error)
+            return
+        if session.output:
+            self._transport.write(session.output)
+            session.output = b""
+        if session.state is State.OPEN:
+            self._complete()
+        elif session.state is State.SIGNING and self._operation is None:
+            self._ask()
+
+    def _ask(self) -> None:
+        """Submit the signature that the session waits for to the pool."""
+        session = self._session
+        assert session is not None
+        assert session.request is not None
+        request = session.request
+        self._submit(
+            SigningOperation(
+                request.key.ski,
+                request.key.algorithm,
+                request.scheme,
+                request.version,
+                request.payload,
+                self.server_name or "",
+                self._client_address(),
+                self._answered,
+            )
+        )
+
+    def _submit(self, operation: SigningOperation) -> None:
+        self._operation = operation
+        self._server.pool.submit(operation)
+
+    def _answered(self, operation: SigningOperation) -> None:
+        self._operation = None
+        session, server, worker = self._session, self._server, operation.worker
+        assert session is not None
+        assert session.request is not None
+        signature = operation.signature
+        if signature is None:
+            outcome = "failed" if operation.error is None else operation.error.outcome
+            self._fail(f"signing_{outcome}", None, operation.error)
+            return
+        request = session.request
+        if server.verification.is_due(worker, request.key.algorithm) and not request.is_answered_by(
+            signature
+        ):
+            server.verification.distrust(worker)
+            server.pool.report_bad_signature(worker, operation)
+            self._submit(operation.elsewhere(self._answered))
+            return
+        self._go_on(session.resume, signature)
+
+    def _complete(self) -> None:
+        session, service, server = self._session, self._service, self._server
+        assert session is not None
+        assert service is not None
+        facts = session.facts()
+        service.count_handshake(facts, server.clock() - self._started)
+        server.closed(self)
+        self._session = None
+        Relay(server, service, self._transport, session, facts, self.server_name).start()
+
+    def _fail(
+        self, reason: str, output: bytes | None, error: TLSError | SigningError | None = None
+    ) -> None:
+        """End the connection, whatever its state; only the first reason counts."""
+        if not self._server.closed(self):
+            return
+        operation, self._operation = self._operation, None
+        if operation is not None:
+            operation.cancel()
+        session, self._session = self._session, None
+        if session is not None and session.state is State.SIGNING:
+            session.abort()
+            output = output or session.output
+        self._server.count_failed_handshake(self, self._service, reason, error)
+        if output:
+            self._transport.write(output)
+        self._transport.close()
+
+    def client_name(self) -> str:
+        """The client's address in words."""
+        peer = self._transport.get_extra_info("peername")
+        return f"{peer[0]} port {peer[1]}" if isinstance(peer, tuple) else "unix socket"
+
+    def _client_address(self) -> bytes:
+        """The client's address, 4 or 16 bytes; empty on a Unix socket."""
+        peer = self._transport.get_extra_info("peername")
+        if not isinstance(peer, tuple):
+            return b""
+        return inet_pton(AF_INET6 if ":" in peer[0] else AF_INET, peer[0].partition("%")[0])

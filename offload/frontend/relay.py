@@ -1,0 +1,265 @@
+"""Passes the plaintext stream between a client's TLS session and a backend, both ways.
+
+Each direction ends by itself (a half-close is passed on as one), a reader is paused while the other
+side cannot take more, and the relay is over when both directions are, or one side is lost."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from offload.frontend.client_identity import proxy_header
+from offload.tls.session import Facts, Session, TLSError
+
+if TYPE_CHECKING:
+    from offload.frontend.backends import Backend
+    from offload.frontend.server import Server
+    from offload.frontend.service import Service
+
+_EARLY_LIMIT = 65_536
+"""Bytes of plaintext held while the backend is being connected; the client is not read beyond that.
+"""
+_WRITE_HIGH_WATER = 262_144
+"""One read of the event loop is at most this long: less would pause and resume for every read."""
+
+
+class Relay(asyncio.Protocol):
+    """The client's side: decrypts for the backend.
+
+    `active` is the coarse time of the last byte either way, in the server's monotonic seconds.
+    """
+
+    __slots__ = (
+        "_backend",
+        "_client",
+        "_connect",
+        "_early",
+        "_ended",
+        "_far",
+        "_received",
+        "_sent",
+        "_server",
+        "_service",
+        "_session",
+        "active",
+        "facts",
+        "server_name",
+    )
+
+    def __init__(
+        self,
+        server: Server,
+        service: Service,
+        client: asyncio.Transport,
+        session: Session,
+        facts: Facts,
+        server_name: str | None,
+    ) -> None:
+        self._server = server
+        self._service = service
+        self._client = client
+        self._session = session
+        self._early = b""
+        self._far: asyncio.Transport | None = None
+        self._backend: Backend | None = None
+        self._connect: asyncio.Task[None] | None = None
+        self._received = False  # the client has said that it sends no more
+        self._sent = False  # so has the backend, and the client was told
+        self._ended = False
+        self.active = server.now
+        self.facts = facts
+        self.server_name = server_name
+
+    def start(self) -> None:
+        """Take over the client's transport, and connect to a backend."""
+        self._client.set_protocol(self)
+        self._client.set_write_buffer_limits(high=_WRITE_HIGH_WATER)
+        self._server.relaying(self)
+        self._connect = self._server.spawn(self._connect_backend())
+        self.data_received(b"")  # what came along with the end of the handshake
+
+    # the client's transport
+
+    def data_received(self, data: bytes) -> None:
+        session = self._session
+        if not session.is_open:
+            return  # after its close_notify a client's bytes mean nothing
+        try:
+            plaintext, output = session.receive(data)
+        except TLSError:
+            self._server.count_error("tls_error")
+            if session.output:
+                self._client.write(session.output)
+            self.end()
+            return
+        if output:
+            self._client.write(output)
+        if plaintext:
+            self.active = self._server.now
+            self._service.request_bytes.pending += len(plaintext)
+            if self._far is None:
+                self._hold(plaintext)
+            else:
+                self._far.write(plaintext)
+        if not session.is_open:
+            self._client_finished()
+
+    def eof_received(self) -> bool:
+        self._client_finished()
+        return not self._ended
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.end()
+
+    def pause_writing(self) -> None:
+        if self._far is not None and not self._far.is_closing():
+            self._far.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self._far is not None and not self._far.is_closing():
+            self._far.resume_reading()
+
+    # the backend's transport, by way of BackendSide
+
+    def connected(self, far: asyncio.Transport) -> None:
+        far.set_write_buffer_limits(high=_WRITE_HIGH_WATER)
+        self._far = far
+        if self._service.site.settings.proxy_protocol:
+            client = self._client
+            far.write(
+                proxy_header(
+                    client.get_extra_info("peername"),
+                    client.get_extra_info("sockname"),
+                    self.facts,
+                    self.server_name,
+                )
+            )
+        early, self._early = self._early, b""
+        if early:
+            far.write(early)
+            if len(early) > _EARLY_LIMIT:
+                self._client.resume_reading()
+        if self._received:
+            far.write_eof()
+
+    def backend_data(self, data: bytes) -> None:
+        self.active = self._server.now
+        self._service.response_bytes.pending += len(data)
+        try:
+            self._client.write(self._session.send(data))
+        except ConnectionError:
+            self.end()
+
+    def backend_finished(self) -> None:
+        """Pass the backend's end of stream on; the client may go on sending."""
+        if self._sent or self._ended:
+            return
+        self._sent = True
+        self._client.write(self._session.shutdown())
+        if self._received:
+            self.end()
+        elif self._client.can_write_eof():
+            self._client.write_eof()
+
+    def backend_full(self) -> None:
+        """The backend cannot take more now: read no more of the client."""
+        if not self._received and not self._client.is_closing():
+            self._client.pause_reading()
+
+    def backend_writable(self) -> None:
+        """The backend takes data again."""
+        if not self._received and not self._client.is_closing():
+            self._client.resume_reading()
+
+    def end(self) -> None:
+        """Close both sides; what was written still goes out."""
+        if self._ended:
+            return
+        self._ended = True
+        self._server.ended(self)
+        if self._connect is not None:
+            self._connect.cancel()
+        if self._far is not None:
+            self._far.close()
+        if self._backend is not None:
+            self._service.backends.release(self._backend)
+        self._client.close()
+
+    def expire(self) -> None:
+        """Nothing has moved either way for too long."""
+        self._server.count_error("idle_timeout")
+        self.shut()
+
+    def shut(self) -> None:
+        """Say goodbye to the client and close both sides."""
+        if not self._sent and not self._ended:
+            self._sent = True
+            self._client.write(self._session.shutdown())
+        self.end()
+
+    def _client_finished(self) -> None:
+        if self._received or self._ended:
+            return
+        self._received = True
+        if self._sent:
+            self.end()
+        elif self._far is not None and self._far.can_write_eof():
+            self._far.write_eof()
+
+    def _hold(self, plaintext: bytes) -> None:
+        was_full = len(self._early) > _EARLY_LIMIT
+        self._early += plaintext
+        if len(self._early) > _EARLY_LIMIT and not was_full:
+            self._client.pause_reading()
+
+    async def _connect_backend(self) -> None:
+        """Try the site's backends until one takes the connection."""
+        tried: list[Backend] = []
+        backends, server = self._service.backends, self._server
+        while (backend := backends.choose(server.now, tried)) is not None:
+            tried.append(backend)
+            self._backend = backend
+            try:
+                async with asyncio.timeout(server.connect_timeout):
+                    await server.connect(backend, lambda: BackendSide(self))
+            except (OSError, TimeoutError) as error:
+                self._backend = None
+                backends.failed(backend, server.now)
+                server.log.warning("backend unreachable", backend=backend.name, error=str(error))
+                continue
+            self._connect = None
+            return
+        self._connect = None
+        server.count_error("no_backend")
+        self.shut()
+
+
+class BackendSide(asyncio.Protocol):
+    """The backend's side: encrypts for the client."""
+
+    __slots__ = ("_relay",)
+
+    def __init__(self, relay: Relay) -> None:
+        self._relay = relay
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._relay.connected(transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._relay.backend_data(data)
+
+    def eof_received(self) -> bool:
+        self._relay.backend_finished()
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if exc is None:
+            self._relay.backend_finished()
+        self._relay.end()
+
+    def pause_writing(self) -> None:
+        self._relay.backend_full()
+
+    def resume_writing(self) -> None:
+        self._relay.backend_writable()

@@ -1,0 +1,230 @@
+"""A serving process of the front-end: accepts, counts, times out and drains connections.
+
+`serve` is what the supervisor forks. Each connection is a `ClientConnection` until its handshake
+is done and a `Relay` from then on; the `Server` holds what they share and knows all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Callable, Coroutine, Sequence
+from operator import attrgetter
+from random import Random, SystemRandom
+from typing import Any
+
+import uvloop
+
+from offload.config import Frontend
+from offload.frontend.backends import Backend
+from offload.frontend.connection import ClientConnection
+from offload.frontend.relay import Relay
+from offload.frontend.service import Service, Services, count_failed_handshake
+from offload.frontend.timeouts import TimeoutQueue
+from offload.observe import metrics
+from offload.observe.flusher import Flusher
+from offload.observe.log import get_logger
+from offload.pool.pool import Pool
+from offload.tls.site import Sites
+from offload.tls.verification import Verification
+
+_TICK = 0.25
+"""Seconds between looks at the timeouts; the coarse clock `Server.now` moves by as much."""
+_CONNECT_TIMEOUT = 5.0
+_READY = b"\1"
+
+
+class Server:
+    """What the connections of one process share.
+
+    clock: monotonic seconds, exact; now: the same, as of the last tick, which costs nothing to
+    read."""
+
+    def __init__(
+        self,
+        settings: Frontend,
+        sites: Sites,
+        pool: Pool,
+        loop: asyncio.AbstractEventLoop,
+        random: Random,
+    ) -> None:
+        self.settings = settings
+        self.pool = pool
+        self.clock = loop.time
+        self.now = loop.time()
+        self.log = get_logger("frontend")
+        self.connect_timeout = _CONNECT_TIMEOUT
+        self.verification = Verification(settings.pool.verify, random)
+        self._loop = loop
+        self._services = Services(sites, random)
+        self._handshakes: TimeoutQueue[ClientConnection] = TimeoutQueue(settings.handshake_timeout)
+        self._relays: TimeoutQueue[Relay] = TimeoutQueue(
+            settings.idle_timeout, granularity=1.0, last_active=attrgetter("active")
+        )
+        self._listeners: list[asyncio.Server] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._drained: asyncio.Future[None] = loop.create_future()
+        self._draining = False
+        self._accepted = metrics.CONNECTIONS_ACCEPTED.labels()
+        self._in_handshake = metrics.CONNECTIONS.labels("handshake")
+        self._in_relay = metrics.CONNECTIONS.labels("relay")
+
+    async def start(self, sockets: Sequence[socket.socket]) -> None:
+        """Listen on the sockets, which the supervisor has bound."""
+        for each in sockets:
+            create = (
+                self._loop.create_unix_server
+                if each.family == socket.AF_UNIX
+                else self._loop.create_server
+            )
+            self._listeners.append(
+                await create(
+                    lambda: ClientConnection(self), sock=each, backlog=self.settings.backlog
+                )
+            )
+        self._loop.call_later(_TICK, self._tick)
+
+    async def drain(self, seconds: float) -> None:
+        """Accept no more, let what is open end by itself for a number of seconds, then close it."""
+        self._draining = True
+        for listener in self._listeners:
+            listener.close()
+        self._settle()
+        try:
+            await asyncio.wait_for(asyncio.shield(self._drained), seconds)
+        except TimeoutError:
+            self.log.warning("drain deadline passed", connections=self.connections)
+        self.close()
+
+    def close(self) -> None:
+        """Close every connection now."""
+        for connection in self._handshakes.clear():
+            self._handshakes.add(connection, self.now)
+            connection.shut()
+        for relay in self._relays.clear():
+            self._relays.add(relay, self.now)
+            relay.shut()
+
+    @property
+    def connections(self) -> int:
+        """How many client connections are open."""
+        return len(self._handshakes) + len(self._relays)
+
+    # for the connections
+
+    def service(self, server_name: str | None) -> Service | None:
+        return self._services.choose(server_name)
+
+    def opened(self, connection: ClientConnection) -> None:
+        self._handshakes.add(connection, self.clock())
+        self._accepted.pending += 1
+        self._in_handshake.value += 1
+
+    def closed(self, connection: ClientConnection) -> bool:
+        """The connection leaves its handshake; False if it had left it before."""
+        if connection not in self._handshakes:
+            return False
+        self._handshakes.discard(connection)
+        self._in_handshake.value -= 1
+        self._settle()
+        return True
+
+    def relaying(self, relay: Relay) -> None:
+        self._relays.add(relay, self.now)
+        self._in_relay.value += 1
+
+    def ended(self, relay: Relay) -> None:
+        self._relays.discard(relay)
+        self._in_relay.value -= 1
+        self._settle()
+
+    def count_failed_handshake(
+        self,
+        connection: ClientConnection,
+        service: Service | None,
+        reason: str,
+        error: Exception | None,
+    ) -> None:
+        """Count a handshake that failed, and log it with OpenSSL's reasons."""
+        count_failed_handshake(service, reason)
+        self.log.info(
+            "handshake failed",
+            reason=reason,
+            detail=str(error) if error else None,
+            server_name=connection.server_name,
+            client=connection.client_name(),
+        )
+
+    def count_error(self, reason: str) -> None:
+        """Count a connection that an error ended after its handshake."""
+        metrics.CONNECTION_ERRORS.labels(reason).inc()
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """A task that is held until it is done."""
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def connect(self, backend: Backend, protocol: Callable[[], asyncio.Protocol]) -> None:
+        """Connect to a backend. Raises OSError."""
+        if backend.path is not None:
+            await self._loop.create_unix_connection(protocol, backend.path)
+        else:
+            await self._loop.create_connection(protocol, backend.host, backend.port)
+
+    def _settle(self) -> None:
+        if self._draining and not self.connections and not self._drained.done():
+            self._drained.set_result(None)
+
+    def _tick(self) -> None:
+        self.now = now = self.clock()
+        for connection in self._handshakes.expire(now):
+            self._handshakes.add(connection, now)  # so that its end is counted as any other's
+            connection.expire()
+        for relay in self._relays.expire(now):
+            relay.expire()
+        self._loop.call_later(_TICK, self._tick)
+
+
+def serve(
+    settings: Frontend, sites: Sites, sockets: list[socket.socket], index: int, ready_fd: int
+) -> int:
+    """Serve until told to end; the life of a forked process. Returns its exit code.
+
+    TERM or INT drains, a second one ends at once. One byte is written to `ready_fd` when the
+    process accepts connections and has a link to a worker, or its first attempts have failed."""
+    return uvloop.run(_serve(settings, sites, sockets, ready_fd))
+
+
+async def _serve(
+    settings: Frontend, sites: Sites, sockets: list[socket.socket], ready_fd: int
+) -> int:
+    loop = asyncio.get_running_loop()
+    random = SystemRandom()
+    pool = Pool(settings.pool, loop=loop, clock=loop.time, random=random, metrics=metrics)
+    server = Server(settings, sites, pool, loop, random)
+    stop = loop.create_future()
+    told = 0
+
+    def terminate() -> None:
+        nonlocal told
+        told += 1
+        if told == 1:
+            stop.set_result(None)
+        else:
+            server.close()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, terminate)
+    flusher = Flusher(loop)
+    flusher.start()
+    await pool.start()
+    await server.start(sockets)
+    os.write(ready_fd, _READY)
+    await stop
+    await server.drain(settings.drain_timeout)
+    await pool.close()
+    flusher.stop()
+    return 0

@@ -1,0 +1,73 @@
+"""A site as one serving process serves it: its context, its backends, its counters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from random import Random
+
+from offload.frontend.backends import Backends
+from offload.observe import metrics
+from offload.observe.tally import Tally
+from offload.tls.session import Facts
+from offload.tls.site import Site, Sites
+
+_NONE = "none"
+
+
+class Service:
+    """One site in this process. Children of metrics are looked up once, not once a handshake."""
+
+    __slots__ = ("_completed", "_seconds", "backends", "request_bytes", "response_bytes", "site")
+
+    def __init__(self, site: Site, random: Random) -> None:
+        self.site = site
+        self.backends = Backends(site.settings.backends, random)
+        self.request_bytes = metrics.BYTES.labels(site.name, "request")
+        self.response_bytes = metrics.BYTES.labels(site.name, "response")
+        self._completed: dict[tuple[str, str, str, bool], Tally] = {}
+        self._seconds = {
+            resumed: metrics.HANDSHAKE_SECONDS.labels(site.name, _yes_no(resumed))
+            for resumed in (False, True)
+        }
+
+    def count_handshake(self, facts: Facts, seconds: float) -> None:
+        """A handshake was completed, `seconds` after its ClientHello had come."""
+        agreed = (facts.version, facts.group, facts.cipher, facts.resumed)
+        child = self._completed.get(agreed)
+        if child is None:
+            child = self._completed[agreed] = metrics.HANDSHAKES.labels(
+                self.site.name,
+                facts.version,
+                facts.group or _NONE,
+                facts.cipher,
+                _yes_no(facts.resumed),
+                "complete",
+            )
+        child.pending += 1
+        self._seconds[facts.resumed].observe(seconds)
+
+
+class Services:
+    """All sites of this process, found by server name as `Sites` finds them."""
+
+    def __init__(self, sites: Sites, random: Random) -> None:
+        self._sites = sites
+        self._by_site = {id(site): Service(site, random) for site in sites.all}
+
+    def choose(self, server_name: str | None) -> Service | None:
+        """The service for a name; None where no site has it and there is no default."""
+        site = self._sites.choose(server_name)
+        return None if site is None else self._by_site[id(site)]
+
+    def __iter__(self) -> Iterable[Service]:
+        return iter(self._by_site.values())
+
+
+def count_failed_handshake(service: Service | None, reason: str) -> None:
+    """A handshake ended before it was complete; `reason` is one of a fixed set of words."""
+    name = _NONE if service is None else service.site.name
+    metrics.HANDSHAKES.labels(name, _NONE, _NONE, _NONE, _NONE, reason).inc()
+
+
+def _yes_no(value: bool) -> str:
+    return "yes" if value else "no"

@@ -1,0 +1,407 @@
+/* The Python module offload.provider._native.
+ *
+ * Why it is C: a handshake costs six or more calls through a foreign function interface (BIO_write,
+ * SSL_do_handshake, SSL_get_error, BIO_read ...), and relayed data costs as many for every chunk.
+ * Here each is one call.  Everything that decides stays in Python.
+ *
+ * It calls the very libssl that pyOpenSSL wraps, through addresses handed over by bind(); it links to
+ * none.  The interpreter lock is kept during the calls: a front-end process has one thread, and
+ * the sign hook switches greenlets, which wants the lock held from the outside in.
+ */
+#define Py_LIMITED_API 0x030B0000
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <limits.h>
+#include <string.h>
+
+#include "hook.h"
+
+enum { SSL_ERROR_SSL = 1, SSL_ERROR_WANT_READ = 2, SSL_ERROR_SYSCALL = 5, SSL_ERROR_ZERO_RETURN = 6 };
+
+/* What a Stream's call came to; the values are part of _native.pyi. */
+enum status { STATUS_WANT_READ = 0, STATUS_DONE = 1, STATUS_CLOSED = 2, STATUS_FAILED = 3 };
+
+typedef struct ssl_st SSL;
+typedef struct bio_st BIO;
+
+/* Functions of the one libssl that pyOpenSSL uses, in the order of FUNCTION_NAMES. */
+static struct {
+    int (*SSL_do_handshake)(SSL *);
+    int (*SSL_read)(SSL *, void *, int);
+    int (*SSL_write)(SSL *, const void *, int);
+    int (*SSL_shutdown)(SSL *);
+    int (*SSL_get_error)(const SSL *, int);
+    int (*BIO_read)(BIO *, void *, int);
+    int (*BIO_write)(BIO *, const void *, int);
+    void (*ERR_clear_error)(void);
+} openssl;
+
+static const char *const FUNCTION_NAMES[] = {"SSL_do_handshake", "SSL_read", "SSL_write", "SSL_shutdown",
+                                             "SSL_get_error",    "BIO_read", "BIO_write", "ERR_clear_error"};
+enum { FUNCTIONS = sizeof FUNCTION_NAMES / sizeof FUNCTION_NAMES[0] };
+_Static_assert(sizeof openssl == FUNCTIONS * sizeof(void *), "one name for each function");
+
+/* One TLS record, and what many make: a socket read of the event loop is at most 256 KiB. */
+enum { RECORD = 16384, SCRATCH = 512 * 1024 };
+static unsigned char scratch[SCRATCH];
+
+typedef struct {
+    PyObject_HEAD
+    SSL *ssl;
+    BIO *in;         /* from the peer */
+    BIO *out;        /* to the peer */
+    PyObject *owner; /* keeps the three above alive */
+    int busy;        /* inside SSL_do_handshake, perhaps suspended */
+} Stream;
+
+static PyObject *sign_callable; /* set once by set_sign() */
+static Stream *entered;         /* the stream whose handshake was entered last, until its hook is called */
+
+/* The hook that the provider calls from within SSL_do_handshake.  A Python exception stays set for
+ * Stream.handshake() to raise; outside of one it can only be reported. */
+static int sign_hook(const struct offload_request *request, unsigned char *sig, size_t *sig_len, size_t sig_size)
+{
+    const PyGILState_STATE gil = PyGILState_Ensure();
+    const int in_handshake = entered != NULL;
+    PyObject *signature = NULL;
+    char *bytes = NULL;
+    Py_ssize_t length = 0;
+    int ok = 0;
+
+    entered = NULL;
+    if (sign_callable == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "no signer is set");
+        goto end;
+    }
+    signature = PyObject_CallFunction(sign_callable, "y#siy#", (const char *)request->key_id,
+                                      (Py_ssize_t)request->key_id_len, request->digest, request->padding,
+                                      (const char *)request->tbs, (Py_ssize_t)request->tbs_len);
+    if (signature == NULL || PyBytes_AsStringAndSize(signature, &bytes, &length) < 0) {
+        goto end;
+    }
+    if (length <= 0 || (size_t)length > sig_size) {
+        PyErr_Format(PyExc_ValueError, "a signature of %zd bytes does not fit the key", length);
+        goto end;
+    }
+    memcpy(sig, bytes, (size_t)length);
+    *sig_len = (size_t)length;
+    ok = 1;
+end:
+    Py_XDECREF(signature);
+    if (!ok && !in_handshake) {
+        PyErr_WriteUnraisable(NULL);
+    }
+    PyGILState_Release(gil);
+    return ok;
+}
+
+static enum status status_of(const Stream *self, int result)
+{
+    switch (openssl.SSL_get_error(self->ssl, result)) {
+    case SSL_ERROR_WANT_READ:
+        return STATUS_WANT_READ;
+    case SSL_ERROR_ZERO_RETURN:
+        return STATUS_CLOSED;
+    default:
+        return STATUS_FAILED;
+    }
+}
+
+/* Refuses what OpenSSL cannot be asked now.  0 with an exception set, or 1. */
+static int usable(const Stream *self)
+{
+    if (openssl.SSL_do_handshake == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "bind() was not called");
+        return 0;
+    }
+    if (self->busy) {
+        PyErr_SetString(PyExc_RuntimeError, "the handshake is suspended");
+        return 0;
+    }
+    return 1;
+}
+
+/* All that waits in the outgoing BIO, behind what is in the scratch buffer already. */
+static PyObject *take_output(const Stream *self)
+{
+    size_t used = 0;
+
+    for (;;) {
+        if (SCRATCH - used < RECORD) {
+            PyErr_SetString(PyExc_MemoryError, "more output than one call can make");
+            return NULL;
+        }
+        const int n = openssl.BIO_read(self->out, scratch + used, (int)(SCRATCH - used));
+        if (n <= 0) {
+            return PyBytes_FromStringAndSize((const char *)scratch, (Py_ssize_t)used);
+        }
+        used += (size_t)n;
+    }
+}
+
+/* A memory BIO takes all or fails for want of memory. */
+static int give_input(const Stream *self, const unsigned char *data, Py_ssize_t length)
+{
+    if (length > INT_MAX || (length > 0 && openssl.BIO_write(self->in, data, (int)length) != (int)length)) {
+        PyErr_NoMemory();
+        return 0;
+    }
+    return 1;
+}
+
+static PyObject *with_status(enum status status, PyObject *first, PyObject *second)
+{
+    if (first == NULL || (second == NULL && PyErr_Occurred())) {
+        Py_XDECREF(first);
+        return NULL;
+    }
+    return second == NULL ? Py_BuildValue("(iN)", (int)status, first)
+                          : Py_BuildValue("(iNN)", (int)status, first, second);
+}
+
+static PyObject *stream_handshake(PyObject *object, PyObject *argument)
+{
+    Stream *self = (Stream *)object;
+    Py_buffer data;
+    int result = 0;
+    enum status status = STATUS_DONE;
+
+    if (!usable(self) || PyObject_GetBuffer(argument, &data, PyBUF_SIMPLE) < 0) {
+        return NULL;
+    }
+    result = give_input(self, data.buf, data.len);
+    PyBuffer_Release(&data);
+    if (!result) {
+        return NULL;
+    }
+    openssl.ERR_clear_error();
+    self->busy = 1;
+    entered = self;
+    result = openssl.SSL_do_handshake(self->ssl);
+    entered = NULL;
+    self->busy = 0;
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    if (result != 1) {
+        status = status_of(self, result);
+    }
+    return with_status(status, take_output(self), NULL);
+}
+
+/* Reads all plaintext that is there, into the scratch buffer first. */
+static PyObject *stream_receive(PyObject *object, PyObject *argument)
+{
+    Stream *self = (Stream *)object;
+    Py_buffer data;
+    Py_ssize_t offset = 0;
+    size_t used = 0;
+    enum status status = STATUS_WANT_READ;
+    PyObject *plaintext = NULL;
+
+    if (!usable(self) || PyObject_GetBuffer(argument, &data, PyBUF_SIMPLE) < 0) {
+        return NULL;
+    }
+    openssl.ERR_clear_error();
+    do { /* a record's worth at a time keeps the BIO's buffer small for ever */
+        const Py_ssize_t left = data.len - offset;
+        const Py_ssize_t piece = left < RECORD ? left : RECORD;
+        if (!give_input(self, (const unsigned char *)data.buf + offset, piece)) {
+            goto end;
+        }
+        offset += piece;
+        status = STATUS_WANT_READ;
+        while (used < SCRATCH) {
+            const int n = openssl.SSL_read(self->ssl, scratch + used, (int)(SCRATCH - used));
+            if (n <= 0) {
+                status = status_of(self, n);
+                break;
+            }
+            used += (size_t)n;
+        }
+    } while (status == STATUS_WANT_READ && offset < data.len && used < SCRATCH);
+    if (used >= SCRATCH) {
+        PyErr_SetString(PyExc_BufferError, "more plaintext than one call can take");
+        goto end;
+    }
+    plaintext = PyBytes_FromStringAndSize((const char *)scratch, (Py_ssize_t)used);
+end:
+    PyBuffer_Release(&data);
+    return plaintext == NULL ? NULL : with_status(status, plaintext, take_output(self));
+}
+
+/* Encrypts all of it: partial writes take a record each. */
+static PyObject *stream_send(PyObject *object, PyObject *argument)
+{
+    Stream *self = (Stream *)object;
+    Py_buffer data;
+    Py_ssize_t offset = 0;
+    size_t used = 0;
+    PyObject *output = NULL;
+
+    if (!usable(self) || PyObject_GetBuffer(argument, &data, PyBUF_SIMPLE) < 0) {
+        return NULL;
+    }
+    openssl.ERR_clear_error();
+    while (offset < data.len) {
+        const Py_ssize_t left = data.len - offset;
+        const int n = openssl.SSL_write(self->ssl, (const unsigned char *)data.buf + offset,
+                                        (int)(left < RECORD ? left : RECORD));
+        if (n <= 0) {
+            PyErr_SetString(PyExc_ConnectionError, "the TLS connection takes no more data");
+            goto end;
+        }
+        offset += n;
+        if (SCRATCH - used < 2 * RECORD) {
+            PyErr_SetString(PyExc_BufferError, "more data than one call can take");
+            goto end;
+        }
+        const int m = openssl.BIO_read(self->out, scratch + used, (int)(SCRATCH - used));
+        used += m > 0 ? (size_t)m : 0;
+    }
+    output = PyBytes_FromStringAndSize((const char *)scratch, (Py_ssize_t)used);
+end:
+    PyBuffer_Release(&data);
+    return output;
+}
+
+static PyObject *stream_shutdown(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    Stream *self = (Stream *)object;
+
+    if (!usable(self)) {
+        return NULL;
+    }
+    openssl.ERR_clear_error();
+    (void)openssl.SSL_shutdown(self->ssl); /* a failure has nothing to send, and no remedy */
+    openssl.ERR_clear_error();
+    return take_output(self);
+}
+
+static PyObject *stream_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    Py_ssize_t ssl = 0, in = 0, out = 0;
+    PyObject *owner = NULL;
+    Stream *self = NULL;
+    allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+
+    (void)kwargs;
+    if (!PyArg_ParseTuple(args, "nnnO", &ssl, &in, &out, &owner)) {
+        return NULL;
+    }
+    if (ssl == 0 || in == 0 || out == 0) {
+        PyErr_SetString(PyExc_ValueError, "an address is null");
+        return NULL;
+    }
+    self = (Stream *)allocate(type, 0);
+    if (self == NULL) {
+        return NULL;
+    }
+    self->ssl = (SSL *)ssl;
+    self->in = (BIO *)in;
+    self->out = (BIO *)out;
+    self->owner = Py_NewRef(owner);
+    return (PyObject *)self;
+}
+
+static int stream_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT(((Stream *)object)->owner);
+    return 0;
+}
+
+static int stream_clear(PyObject *object)
+{
+    Py_CLEAR(((Stream *)object)->owner);
+    return 0;
+}
+
+static void stream_dealloc(PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+
+    PyObject_GC_UnTrack(object);
+    (void)stream_clear(object);
+    release(object);
+    Py_DECREF(type);
+}
+
+static PyMethodDef stream_methods[] = {
+    {"handshake", stream_handshake, METH_O, "handshake(data) -> (status, output): go on with the handshake"},
+    {"receive", stream_receive, METH_O, "receive(data) -> (status, plaintext, output): decrypt"},
+    {"send", stream_send, METH_O, "send(plaintext) -> output: encrypt"},
+    {"shutdown", stream_shutdown, METH_NOARGS, "shutdown() -> output: send close_notify"},
+    {NULL, NULL, 0, NULL}};
+
+static PyType_Slot stream_slots[] = {{Py_tp_new, (void *)stream_new},
+                                     {Py_tp_dealloc, (void *)stream_dealloc},
+                                     {Py_tp_traverse, (void *)stream_traverse},
+                                     {Py_tp_clear, (void *)stream_clear},
+                                     {Py_tp_methods, stream_methods},
+                                     {Py_tp_doc, "One TLS connection on memory BIOs."},
+                                     {0, NULL}};
+
+static PyType_Spec stream_spec = {"offload.provider._native.Stream", sizeof(Stream), 0,
+                                  Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, stream_slots};
+
+static PyObject *module_bind(PyObject *Py_UNUSED(module), PyObject *addresses)
+{
+    void *found[FUNCTIONS];
+
+    for (int i = 0; i < FUNCTIONS; i++) {
+        PyObject *address = PyMapping_GetItemString(addresses, FUNCTION_NAMES[i]);
+        found[i] = address == NULL ? NULL : PyLong_AsVoidPtr(address);
+        Py_XDECREF(address);
+        if (found[i] == NULL) {
+            if (!PyErr_Occurred()) {
+                PyErr_Format(PyExc_ValueError, "the address of %s is null", FUNCTION_NAMES[i]);
+            }
+            return NULL;
+        }
+    }
+    memcpy(&openssl, found, sizeof openssl);
+    Py_RETURN_NONE;
+}
+
+static PyObject *module_set_sign(PyObject *Py_UNUSED(module), PyObject *callable)
+{
+    if (!PyCallable_Check(callable)) {
+        PyErr_SetString(PyExc_TypeError, "the signer must be callable");
+        return NULL;
+    }
+    PyObject *old = sign_callable;
+    sign_callable = Py_NewRef(callable);
+    Py_XDECREF(old);
+    offload_set_sign(sign_hook);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef module_methods[] = {
+    {"bind", module_bind, METH_O, "bind(addresses): hand over libssl's functions, by name"},
+    {"set_sign", module_set_sign, METH_O,
+     "set_sign(callable): callable(key_id, digest, padding, tbs) -> signature makes every signature"},
+    {NULL, NULL, 0, NULL}};
+
+static struct PyModuleDef module_definition = {
+    PyModuleDef_HEAD_INIT, "offload.provider._native", NULL, -1, module_methods, NULL, NULL, NULL, NULL};
+
+PyMODINIT_FUNC PyInit__native(void);
+__attribute__((visibility("default"))) PyMODINIT_FUNC PyInit__native(void)
+{
+    PyObject *module = PyModule_Create(&module_definition);
+    PyObject *type = PyType_FromSpec(&stream_spec);
+
+    if (module == NULL || type == NULL || PyModule_AddObjectRef(module, "Stream", type) < 0 ||
+        PyModule_AddIntConstant(module, "WANT_READ", STATUS_WANT_READ) < 0 ||
+        PyModule_AddIntConstant(module, "DONE", STATUS_DONE) < 0 ||
+        PyModule_AddIntConstant(module, "CLOSED", STATUS_CLOSED) < 0 ||
+        PyModule_AddIntConstant(module, "FAILED", STATUS_FAILED) < 0) {
+        Py_XDECREF(type);
+        Py_XDECREF(module);
+        return NULL;
+    }
+    Py_DECREF(type);
+    return module;
+}

@@ -1,0 +1,126 @@
+"""Reads the server name out of a ClientHello before any TLS library does.
+
+Sans-IO and bounded: bytes in, a `ClientHello`, None (more bytes are needed) or an error out.
+Nothing is validated that OpenSSL validates afterwards; a hello that this reader accepts can still
+be refused there."""
+
+from dataclasses import dataclass
+from struct import unpack_from
+
+MAX_CLIENT_HELLO = 65536
+"""Bytes of records that a ClientHello may take. OpenSSL's own limit is twice as much; real ones
+with post-quantum key shares take 2 KiB.
+"""
+
+_HANDSHAKE_RECORD = 22
+_FIRST_BYTES = b"\x16\x03"  # a handshake record; the major version has been 3 since SSL 3.0
+_CLIENT_HELLO = 1
+_SERVER_NAME = 0
+_MAX_FRAGMENT = 16384
+_RECORD_HEADER = 5
+_MESSAGE_HEADER = 4
+_MAX_NAME = 255
+
+
+class NotTLS(Exception):
+    """The first bytes are not a TLS handshake record."""
+
+
+class MalformedClientHello(Exception):
+    """A TLS record, but not a ClientHello that can be read within the limits."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientHello:
+    """What the choice of a site needs to know.
+
+    server_name: the DNS name asked for in lower case, None where the client named none (RFC 6066,
+    3)."""
+
+    server_name: str | None
+
+
+def read_client_hello(data: bytes) -> ClientHello | None:
+    """Read the ClientHello at the start of `data`, the first bytes of a connection.
+
+    Returns None when more bytes are needed. Raises NotTLS, MalformedClientHello.
+    """
+    message = _message(data)
+    if message is None:
+        return None
+    try:
+        return ClientHello(_server_name(message))
+    except (IndexError, ValueError) as error:
+        raise MalformedClientHello("the ClientHello is cut short or inconsistent") from error
+
+
+def _message(data: bytes) -> bytes | None:
+    """The handshake message's body, put together from its records (RFC 8446, 5.1)."""
+    if data[:2] != _FIRST_BYTES[: len(data)]:
+        raise NotTLS("the connection does not start with a TLS handshake record")
+    if len(data) < _RECORD_HEADER + _MESSAGE_HEADER:
+        return None
+    length = int.from_bytes(data[3:5])
+    if data[5] != _CLIENT_HELLO:
+        raise MalformedClientHello("the first message is not a ClientHello")
+    needed = int.from_bytes(data[6:9])
+    if needed + _MESSAGE_HEADER <= length <= _MAX_FRAGMENT:  # the usual: all in one record
+        end = _RECORD_HEADER + _MESSAGE_HEADER + needed
+        return data[9:end] if len(data) >= end else None
+    return _reassembled(data, needed)
+
+
+def _reassembled(data: bytes, needed: int) -> bytes | None:
+    if needed > MAX_CLIENT_HELLO:
+        raise MalformedClientHello(f"the ClientHello is longer than {MAX_CLIENT_HELLO} bytes")
+    message = bytearray()
+    offset = 0
+    while len(message) < needed + _MESSAGE_HEADER:
+        if len(data) - offset < _RECORD_HEADER:
+            break
+        kind, major, _, length = unpack_from(">BBBH", data, offset)
+        if kind != _HANDSHAKE_RECORD or major != 3 or not 0 < length <= _MAX_FRAGMENT:
+            raise MalformedClientHello("a record of the ClientHello is malformed")
+        offset += _RECORD_HEADER
+        message += data[offset : offset + length]
+        offset += length
+    if len(message) >= needed + _MESSAGE_HEADER:
+        return bytes(message[_MESSAGE_HEADER : _MESSAGE_HEADER + needed])
+    if len(data) >= MAX_CLIENT_HELLO:
+        raise MalformedClientHello(f"the ClientHello takes more than {MAX_CLIENT_HELLO} bytes")
+    return None
+
+
+def _server_name(body: bytes) -> str | None:
+    """The name in the server_name extension (RFC 8446, 4.1.2; RFC 6066, 3). IndexError if cut."""
+    end = len(body)
+    offset = 34  # legacy_version, random
+    offset += 1 + body[offset]  # legacy_session_id
+    offset += 2 + (body[offset] << 8 | body[offset + 1])  # cipher_suites
+    offset += 1 + body[offset]  # legacy_compression_methods
+    if offset == end:
+        return None  # TLS 1.2 allows a hello with no extensions
+    offset += 2
+    while offset < end:
+        kind = body[offset] << 8 | body[offset + 1]
+        length = body[offset + 2] << 8 | body[offset + 3]
+        offset += 4
+        if kind == _SERVER_NAME:
+            if offset + length > end:
+                raise IndexError
+            return _host_name(body[offset : offset + length])
+        offset += length
+    if offset != end:
+        raise IndexError
+    return None
+
+
+def _host_name(extension: bytes) -> str:
+    """The one entry of a ServerNameList: RFC 6066 allows one name of a type, and has one type."""
+    length = int.from_bytes(extension[3:5])
+    name = extension[5:]
+    if len(extension) < 6 or extension[2] != 0 or len(name) != length or length > _MAX_NAME:
+        raise ValueError
+    if int.from_bytes(extension[:2]) != length + 3 or b"\0" in name:
+        raise ValueError
+    return name.decode("ascii").lower()

@@ -1,0 +1,186 @@
+"""One client connection's TLS, without I/O: bytes in, bytes out, a key operation in between."""
+
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
+
+from OpenSSL import SSL
+
+from offload.provider._native import CLOSED, FAILED, WANT_READ, Stream
+from offload.tls.openssl import address, error_reasons, lib
+from offload.tls.signature import SignatureRequest, signature_request
+from offload.tls.suspension import Aborted, KeyOperation, Suspended
+
+if TYPE_CHECKING:
+    from offload.tls.site import Site
+
+MAX_PENDING = 65536
+"""Bytes that a client may send while its signature is under way: nothing in TLS makes it send any.
+"""
+
+
+class State(Enum):
+    """Where a session stands.
+
+    HANDSHAKE -> SIGNING -> HANDSHAKE -> OPEN -> CLOSED, with SIGNING left out by resumption, and
+    CLOSED reached from anywhere."""
+
+    HANDSHAKE = "handshake"
+    SIGNING = "signing"
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+class TLSError(Exception):
+    """The session failed. `reasons` are OpenSSL's, oldest first."""
+
+    def __init__(self, reasons: tuple[str, ...]) -> None:
+        super().__init__("; ".join(reasons) or "unknown TLS error")
+        self.reasons = reasons
+
+
+class WrongState(Exception):
+    """The session was asked for what its state does not allow."""
+
+
+class Facts(NamedTuple):
+    """What a completed handshake agreed on; `group` is "" where OpenSSL names none."""
+
+    version: str
+    cipher: str
+    group: str
+    resumed: bool
+    alpn: str
+
+
+class Session:
+    """The server's side of one TLS connection.
+
+    `output` holds what is to be sent to the client after each of `handshake`, `resume` and `abort`;
+    `request` what is to be signed while `state` is SIGNING. Whoever drops a session that is
+    SIGNING must `abort` it."""
+
+    __slots__ = (
+        "_connection",
+        "_pending",
+        "_stream",
+        "_suspended",
+        "output",
+        "request",
+        "site",
+        "state",
+    )
+
+    def __init__(self, site: "Site") -> None:
+        connection = SSL.Connection(site.context, None)
+        connection.set_accept_state()
+        self.site = site
+        self.state = State.HANDSHAKE
+        self.output = b""
+        self.request: SignatureRequest | None = None
+        self._connection = connection
+        self._stream = Stream(
+            address(connection._ssl),
+            address(connection._into_ssl),
+            address(connection._from_ssl),
+            connection,
+        )
+        self._suspended: Suspended | None = Suspended()
+        self._pending = b""
+
+    def handshake(self, data: bytes) -> None:
+        """Take bytes of the client. Raises TLSError, with the alert to be sent in `output`."""
+        if self.state is State.SIGNING:
+            self._pending += data
+            if len(self._pending) > MAX_PENDING:
+                self.abort()
+                raise TLSError(("the client sends without waiting for the server",))
+            return
+        self._require(State.HANDSHAKE)
+        if self._suspended is None:  # signed already: nothing can suspend it again
+            self._advance(self._stream.handshake(data))
+        else:
+            self._advance(self._suspended.run(self._stream.handshake, data))
+
+    def resume(self, signature: bytes) -> None:
+        """Go on with the signature that `request` asked for. Raises TLSError, as `handshake`."""
+        self._require(State.SIGNING)
+        assert self._suspended is not None
+        suspended, self._suspended = self._suspended, None
+        self.request = None
+        self.state = State.HANDSHAKE
+        self._advance(suspended.resume(signature))
+        if self._pending and self.state is State.HANDSHAKE:
+            flight, pending = self.output, self._pending
+            self._pending = b""
+            self.handshake(pending)
+            self.output = flight + self.output
+
+    def abort(self) -> None:
+        """End the session at once; a suspended handshake unwinds. Harmless when it has ended
+        already.
+        """
+        if self.state is State.SIGNING:
+            assert self._suspended is not None
+            suspended, self._suspended = self._suspended, None
+            suspended.abort(Aborted())
+            self.request = None
+            self._pending = b""
+            self.output = self._stream.shutdown()
+        self.state = State.CLOSED
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the client may still send data."""
+        return self.state is State.OPEN
+
+    def receive(self, data: bytes) -> tuple[bytes, bytes]:
+        """Decrypt; returns plaintext for the backend and bytes for the client.
+
+        `is_open` ends when the client has said that it sends no more. Raises TLSError.
+        """
+        self._require(State.OPEN)
+        status, plaintext, output = self._stream.receive(data)
+        if status != WANT_READ:
+            self.state = State.CLOSED
+            if status == FAILED:
+                self.output = output
+                raise TLSError(error_reasons())
+        return plaintext, output
+
+    def send(self, plaintext: bytes | memoryview) -> bytes:
+        """Encrypt. Raises ConnectionError when the session can send no more."""
+        return self._stream.send(plaintext)
+
+    def shutdown(self) -> bytes:
+        """The close_notify alert to be sent, where one still can be."""
+        return self._stream.shutdown()
+
+    def facts(self) -> Facts:
+        """What the handshake agreed on. Call it once it is complete."""
+        connection = self._connection
+        return Facts(
+            connection.get_protocol_version_name(),
+            connection.get_cipher_name() or "",
+            connection.get_group_name() or "",
+            lib.SSL_session_reused(connection._ssl) == 1,
+            connection.get_alpn_proto_negotiated().decode("ascii", "replace"),
+        )
+
+    def _advance(self, result: KeyOperation | tuple[int, bytes]) -> None:
+        if isinstance(result, KeyOperation):
+            self.output = b""
+            self.state = State.SIGNING
+            self.request = signature_request(self.site.keys[result.key_id], result)
+            return
+        status, self.output = result
+        if status == WANT_READ:
+            return
+        if status in (FAILED, CLOSED):
+            self.state = State.CLOSED
+            raise TLSError(error_reasons())
+        self.state = State.OPEN
+        self._suspended = None
+
+    def _require(self, state: State) -> None:
+        if self.state is not state:
+            raise WrongState(f"the session is {self.state.value}, not {state.value}")
