@@ -37,6 +37,8 @@ from pydantic import (
 
 ENVIRONMENT_PREFIX = "OFFLOAD_"
 
+Role = Literal["frontend", "worker"]
+
 # Names as in the IANA "TLS Supported Groups" registry or as NIST writes them; OpenSSL takes both.
 GROUPS = {
     "x25519mlkem768": "X25519MLKEM768",
@@ -53,41 +55,12 @@ GROUPS = {
 }
 
 # IANA "TLS Application-Layer Protocol Negotiation (ALPN) Protocol IDs", those that run over TCP.
-APPLICATION_PROTOCOLS = frozenset(
-    {
-        "http/0.9",
-        "http/1.0",
-        "http/1.1",
-        "h2",
-        "spdy/1",
-        "spdy/2",
-        "spdy/3",
-        "ftp",
-        "imap",
-        "pop3",
-        "managesieve",
-        "coap",
-        "xmpp-client",
-        "xmpp-server",
-        "acme-tls/1",
-        "mqtt",
-        "dot",
-        "ntske/1",
-        "sunrpc",
-        "smb",
-        "irc",
-        "nntp",
-        "nnsp",
-        "sip/2",
-        "tds/8.0",
-        "dicom",
-        "postgresql",
-        "radius/1.0",
-        "radius/1.1",
-        "stun.turn",
-        "stun.nat-discovery",
-    }  # fmt: skip
-)
+APPLICATION_PROTOCOLS = frozenset({
+    "http/0.9", "http/1.0", "http/1.1", "h2", "spdy/1", "spdy/2", "spdy/3", "ftp", "imap",
+    "pop3", "managesieve", "coap", "xmpp-client", "xmpp-server", "acme-tls/1", "mqtt", "dot",
+    "ntske/1", "sunrpc", "smb", "irc", "nntp", "nnsp", "sip/2", "tds/8.0", "dicom",
+    "postgresql", "radius/1.0", "radius/1.1", "stun.turn", "stun.nat-discovery",
+})  # fmt: skip
 
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _WORD = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
@@ -471,13 +444,19 @@ def _refuse_repeats(values: list[str], noun: str) -> None:
 
 
 def load(
-    path: str | Path, *, environment: Mapping[str, str] | None = None, files: bool = True
+    path: str | Path,
+    *,
+    role: Role | None = None,
+    environment: Mapping[str, str] | None = None,
+    files: bool = True,
 ) -> Settings:
     """Read and check the configuration at `path`.
 
-    Variables `OFFLOAD_TABLE__KEY` of `environment` (default: the process's) override the file.
-    Relative paths are relative to the directory of the file. With `files`, the certificates,
-    keys and directories that it names are checked too. Raises ConfigurationError.
+    With a `role`, its table must be there, and the other one is left out: on one machine each
+    runs as a user of its own, who cannot read the other's files. Variables `OFFLOAD_TABLE__KEY`
+    of `environment` (default: the process's) override the file. Relative paths are relative to
+    the directory of the file. With `files`, the certificates, keys and directories that it names
+    are checked too. Raises ConfigurationError.
     """
     path = Path(path)
     data = _overridden(_read(path), os.environ if environment is None else environment)
@@ -485,6 +464,8 @@ def load(
         settings = Settings.model_validate(data, context={"base": path.absolute().parent})
     except ValidationError as error:
         raise ConfigurationError(path, _problems(error)) from None
+    if role is not None:
+        settings = _narrowed(path, settings, role)
     if files:
         from offload import config_files  # loads libcrypto, which only this needs
 
@@ -492,6 +473,13 @@ def load(
         if problems:
             raise ConfigurationError(path, problems)
     return settings
+
+
+def _narrowed(path: Path, settings: Settings, role: Role) -> Settings:
+    if getattr(settings, role) is None:
+        remedy = f"add a [{role}] table, or name the {role}'s own file"
+        raise ConfigurationError(path, [Problem(role, "is missing", remedy)])
+    return Settings.model_construct(**{"log": settings.log, role: getattr(settings, role)})
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -101,9 +101,8 @@ def _print_table(records: list[KeyRecord]) -> None:
     for record in records:
         created = f"{record.created:%Y-%m-%d %H:%M}"
         table.add_row(record.label, str(record.algorithm), created, record.ski.hex())
-    console = Console(markup=False, highlight=False)
-    # A pipe has no width: whoever reads it wants whole lines, not folded ones.
-    console.print(table, width=None if console.is_terminal else 1000, crop=False, no_wrap=True)
+    # Wider than any row: an identifier cut off at the terminal's edge could not be copied.
+    Console(width=200, markup=False, highlight=False).print(table)
 
 
 def _json(records: list[KeyRecord]) -> list[str]:

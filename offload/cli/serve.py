@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from offload.cli.failure import Failure
 from offload.cli.settings import DEFAULT_PATH, ConfigOption, effective, loaded, warn
+
+if TYPE_CHECKING:
+    from offload.config import Role
 
 TestOption = Annotated[bool, typer.Option("--test", "-t", help="Check the configuration and exit.")]
 DumpOption = Annotated[
@@ -26,9 +29,7 @@ def frontend(
 
     # The library reads its configuration when it is loaded, so the environment comes first.
     provider.ensure()
-    settings = loaded(config)
-    if settings.frontend is None:
-        raise _missing("frontend", config)
+    settings = loaded(config, "frontend")
     _check_provider()
     from offload.frontend.supervisor import run
 
@@ -41,9 +42,7 @@ def worker(
     """Run a worker: holds the private keys, signs TLS handshakes and nothing else."""
     if test or dump:
         return _tested("worker", config, dump)
-    settings = loaded(config)
-    if settings.worker is None:
-        raise _missing("worker", config)
+    settings = loaded(config, "worker")
     from offload.token.base import TokenError
     from offload.worker.main import run
 
@@ -53,10 +52,8 @@ def worker(
         raise Failure(str(error)) from error
 
 
-def _tested(role: str, config: Path, dump: bool) -> int:
-    settings = loaded(config)
-    if getattr(settings, role) is None:
-        raise _missing(role, config)
+def _tested(role: Role, config: Path, dump: bool) -> int:
+    settings = loaded(config, role)
     warn(config, settings)
     if dump:
         typer.echo(effective(config, settings), nl=False)
@@ -72,9 +69,3 @@ def _check_provider() -> None:
         provider.check()
     except provider.ProviderUnavailable as error:
         raise Failure(str(error)) from error
-
-
-def _missing(role: str, config: Path) -> Failure:
-    return Failure(
-        f"{config}: has no [{role}] table", f"add one, or name the {role}'s own file with -c"
-    )

@@ -10,7 +10,7 @@ import typer
 from offload.cli.failure import Complaint, Failure, render
 
 if TYPE_CHECKING:
-    from offload.config import Settings
+    from offload.config import Role, Settings
 
 DEFAULT_PATH = Path("/etc/offload/offload.toml")
 
@@ -19,18 +19,17 @@ ConfigOption = Annotated[
 ]
 
 
-def loaded(path: Path, *, files: bool = True) -> Settings:
-    """The settings in the file; raises Failure with one complaint for each problem."""
+def loaded(path: Path, role: Role | None = None, *, files: bool = True) -> Settings:
+    """As `config.load()`, but raises Failure with one complaint for each problem."""
     from offload.config import ConfigurationError, load
 
     try:
-        return load(path, files=files)
+        return load(path, role=role, files=files)
     except ConfigurationError as error:
-        complaints = [
-            Complaint(str(problem._replace(remedy="", text=f"{problem.text}")), problem.remedy)
+        first, *rest = [
+            Complaint(f"{path}: {problem._replace(remedy='')}", problem.remedy)
             for problem in error.problems
         ]
-        first, *rest = [Complaint(f"{path}: {text}", hint) for text, hint in complaints]
         raise Failure(*first, *rest) from None
 
 

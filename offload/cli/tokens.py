@@ -51,9 +51,8 @@ def _place(config: Path, token: Path | None, passphrase_file: Path | None) -> tu
         raise typer.BadParameter("'--token' and '--passphrase-file' go together")
     if token is not None and passphrase_file is not None:
         return token, passphrase_file
-    settings = loaded(config, files=False)
-    if settings.worker is None:
-        raise Failure(f"{config}: has no [worker] table", "name a worker's file with -c")
+    settings = loaded(config, "worker", files=False)
+    assert settings.worker is not None
     return settings.worker.token.directory, settings.worker.token.passphrase_file
 
 

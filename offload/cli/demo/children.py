@@ -74,13 +74,13 @@ class Children:
         log = self._logs / f"{name}.log"
         parent = os.getpid()
         with log.open("wb") as output:
-            process = subprocess.Popen(  # noqa: PLW1509 - there is no other thread
+            process = subprocess.Popen(
                 [sys.executable, "-m", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                preexec_fn=lambda: _end_with(parent),
+                preexec_fn=lambda: _end_with(parent),  # noqa: PLW1509 - no threads here
             )
         child = Child(name, process, os.pidfd_open(process.pid), log)
         self._children.append(child)
