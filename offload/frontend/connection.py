@@ -173,7 +173,7 @@ class ClientConnection(asyncio.Protocol):
             signature
         ):
             server.verification.distrust(worker)
-            server.pool.report_bad_signature(worker, operation)
+            server.pool.report_bad_signature(operation)
             self._submit(operation.elsewhere(self._answered))
             return
         self._go_on(session.resume, signature)

@@ -82,7 +82,7 @@ class Relay(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         session = self._session
-        if not session.is_open:
+        if not session.is_open():
             return  # after its close_notify a client's bytes mean nothing
         try:
             plaintext, output = session.receive(data)
@@ -101,7 +101,7 @@ class Relay(asyncio.Protocol):
                 self._hold(plaintext)
             else:
                 self._far.write(plaintext)
-        if not session.is_open:
+        if not session.is_open():
             self._client_finished()
 
     def eof_received(self) -> bool:

@@ -128,7 +128,6 @@ class Session:
             self.output = self._stream.shutdown()
         self.state = State.CLOSED
 
-    @property
     def is_open(self) -> bool:
         """Whether the client may still send data."""
         return self.state is State.OPEN
@@ -136,7 +135,7 @@ class Session:
     def receive(self, data: bytes) -> tuple[bytes, bytes]:
         """Decrypt; returns plaintext for the backend and bytes for the client.
 
-        `is_open` ends when the client has said that it sends no more. Raises TLSError.
+        `is_open()` ends when the client has said that it sends no more. Raises TLSError.
         """
         self._require(State.OPEN)
         status, plaintext, output = self._stream.receive(data)

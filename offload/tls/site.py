@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from cryptography import x509
 from OpenSSL import SSL, crypto
 
 from offload.config import Site as SiteSettings
-from offload.keys.algorithm import UnsupportedKey, algorithm_of
+from offload.keys.algorithm import PublicKey, UnsupportedKey, algorithm_of
 from offload.keys.identifier import subject_key_identifier
 from offload.provider import key_reference
 from offload.tls.alpn import set_protocols
