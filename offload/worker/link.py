@@ -1,0 +1,177 @@
+"""One front-end's connection: frames in, answers out, in step with what the peer can take."""
+
+import asyncio
+import ssl
+from typing import Protocol, cast
+
+from offload.observe.log import get_logger
+from offload.wire.codec import Decoder, encode
+from offload.wire.error import ProtocolError
+from offload.wire.message import (
+    Decrypt,
+    Failure,
+    Ping,
+    PlainSign,
+    Pong,
+    Signature,
+    TlsSign,
+    Unknown,
+)
+from offload.worker.grant import Grant
+from offload.worker.policy import Order, Policy, Refusal
+
+# Unanswered orders on one link above which no more are read from it, and at which they are again.
+MAX_UNANSWERED = 512
+_RESUME_AT = MAX_UNANSWERED // 2
+_WRITE_BUFFER = 256 * 1024
+
+_log = get_logger(__name__)
+
+
+class Host(Protocol):
+    """What a link asks of the server."""
+
+    def admit(self, link: "Link", certificate: bytes) -> Grant | None:
+        """The grant of the peer, None to turn it away."""
+
+    def policy_of(self, grant: Grant) -> Policy:
+        """What that front-end may have signed now."""
+
+    def order(self, link: "Link", request_id: int, order: Order) -> None:
+        """Have it signed; `answer` gets the outcome."""
+
+    def refused(self, link: "Link", refusal: Refusal) -> None:
+        """A request was refused."""
+
+    def broken(self, link: "Link", reason: str) -> None:
+        """The link is ended for a fault of the peer."""
+
+    def ended(self, link: "Link") -> None:
+        """The connection is closed, whyever."""
+
+
+class Link(asyncio.Protocol):
+    """See the module. `unanswered` counts the orders that the signer has of this link."""
+
+    __slots__ = (
+        "_choked", "_closing", "_decoder", "_grant", "_host", "_outgoing", "_paused", "_transport",
+        "unanswered",
+    )  # fmt: skip
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._decoder = Decoder("worker")
+        self._transport: asyncio.Transport | None = None
+        self._grant: Grant | None = None
+        self._outgoing: list[bytes] = []
+        self._paused = False
+        self._choked = False
+        self._closing = False
+        self.unanswered = 0
+
+    @property
+    def frontend(self) -> str:
+        """The front-end's configured name; "unknown" for a stranger."""
+        return self._grant.name if self._grant is not None else "unknown"
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        session: ssl.SSLObject = transport.get_extra_info("ssl_object")
+        certificate = session.getpeercert(binary_form=True)
+        self._grant = self._host.admit(self, certificate or b"")
+        if self._grant is None:
+            self._transport.abort()
+            return
+        self._transport.set_write_buffer_limits(high=_WRITE_BUFFER)
+
+    def data_received(self, data: bytes) -> None:
+        grant = self._grant
+        if grant is None or self._closing:
+            return
+        try:
+            messages = self._decoder.feed(data)
+        except ProtocolError as error:
+            self._break("malformed_frame", str(error))
+            return
+        decide = self._host.policy_of(grant).decide
+        for message in messages:
+            if isinstance(message, TlsSign | PlainSign | Decrypt | Unknown):
+                self._decided(message.id, decide(message))
+            elif isinstance(message, Ping):
+                self._outgoing.append(encode(Pong(message.id, message.data)))
+        self.flush()
+        self._regulate()
+
+    def _decided(self, request_id: int, decision: Order | Refusal) -> None:
+        if isinstance(decision, Order):
+            self.unanswered += 1
+            self._host.order(self, request_id, decision)
+        else:
+            self._outgoing.append(encode(Failure(request_id, decision.code)))
+            self._host.refused(self, decision)
+
+    def answer(self, request_id: int, outcome: bytes | int) -> None:
+        """Queue a signature or an error code for the peer; `flush` sends what is queued."""
+        self.unanswered -= 1
+        if type(outcome) is bytes:
+            self._outgoing.append(encode(Signature(request_id, outcome)))
+        else:
+            self._outgoing.append(encode(Failure(request_id, outcome)))
+
+    def flush(self) -> None:
+        """Send what is queued in one write."""
+        outgoing, transport = self._outgoing, self._transport
+        if outgoing and transport is not None:
+            transport.write(b"".join(outgoing))
+            outgoing.clear()
+        if self._paused:
+            self._regulate()
+        if self._closing:
+            self._close_when_done()
+
+    def drain(self) -> None:
+        """Take nothing more, answer what was taken, then close."""
+        self._closing = True
+        self._regulate()
+        self._close_when_done()
+
+    def abort(self) -> None:
+        """Close now, answered or not."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def pause_writing(self) -> None:
+        self._choked = True
+        self._regulate()
+
+    def resume_writing(self) -> None:
+        self._choked = False
+        self._regulate()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._outgoing.clear()
+        self._host.ended(self)
+
+    def _close_when_done(self) -> None:
+        if self.unanswered == 0 and self._transport is not None:
+            self._transport.close()
+
+    def _regulate(self) -> None:
+        """Read from the peer only while it takes its answers and does not run too far ahead."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        limit = _RESUME_AT if self._paused else MAX_UNANSWERED
+        pause = self._choked or self._closing or self.unanswered > limit
+        if pause and not self._paused:
+            transport.pause_reading()
+        elif self._paused and not pause:
+            transport.resume_reading()
+        self._paused = pause
+
+    def _break(self, reason: str, detail: str) -> None:
+        _log.warning("link ended", frontend=self.frontend, reason=reason, detail=detail)
+        self._host.broken(self, reason)
+        self._grant = None
+        self.abort()

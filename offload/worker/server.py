@@ -1,0 +1,220 @@
+"""One serving process's links, and what they share: the token, the policies, the signer."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable, Iterable
+from hashlib import sha256
+from time import perf_counter
+
+from offload.config import FrontendGrant
+from offload.keys.algorithm import Algorithm
+from offload.observe import metrics
+from offload.observe.log import get_logger
+from offload.observe.sampler import Sampler
+from offload.token.base import Token, TokenError
+from offload.wire.error import ErrorCode
+from offload.worker.grant import Grant, Grants
+from offload.worker.link import Link
+from offload.worker.policy import Order, Policy, Refusal
+from offload.worker.signer import Signer
+
+# Connections that have not shown a certificate yet; strangers can open no more at a time.
+MAX_HANDSHAKES = 256
+_HANDSHAKE_SECONDS = 10.0
+_SHUTDOWN_SECONDS = 2.0
+
+_FAILURES = {
+    ErrorCode.KEY_NOT_FOUND: "key_not_found",
+    ErrorCode.CRYPTO: "token_error",
+    ErrorCode.INTERNAL: "internal_error",
+}
+
+_log = get_logger(__name__)
+
+# The link, the request's id on it, its algorithm and when it came.
+_Ticket = tuple[Link, int, Algorithm, float]
+
+
+class Server:
+    """Serves front-ends on the connections given to `accept`, from one event loop."""
+
+    def __init__(
+        self,
+        token: Token,
+        frontends: Iterable[FrontendGrant],
+        context: ssl.SSLContext,
+        *,
+        threads: int,
+        plain_digests: bool = False,
+        on_links: Callable[[int], None] = lambda count: None,
+    ) -> None:
+        """Made on the running loop; `on_links` is told the number of links when it changes."""
+        self._token = token
+        self._grants = Grants(frontends)
+        self._context = context
+        self._plain_digests = plain_digests
+        self._on_links = on_links
+        self._loop = asyncio.get_running_loop()
+        self._signer: Signer[_Ticket] = Signer(token, self._loop, self._answered, threads=threads)
+        self._links: set[Link] = set()
+        self._handshakes: set[asyncio.Task[None]] = set()
+        self._policies: dict[Grant, Policy] = {}
+        self._draining = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._sampler = Sampler()
+        self._in_flight = metrics.WORKER_IN_FLIGHT.labels()
+        self._signed = {
+            algorithm: metrics.WORKER_OPERATIONS.labels(algorithm, "signed")
+            for algorithm in Algorithm
+        }
+        self._seconds = {
+            algorithm: metrics.WORKER_OPERATION_SECONDS.labels(algorithm) for algorithm in Algorithm
+        }
+        self._take_keys()
+
+    @property
+    def links(self) -> int:
+        """How many links are up."""
+        return len(self._links)
+
+    # Connections
+
+    def accept(self, connection: socket.socket) -> None:
+        """Serve the peer of a connected socket, which is the server's from now on."""
+        if self._draining or len(self._handshakes) >= MAX_HANDSHAKES:
+            connection.close()
+            return
+        task = self._loop.create_task(self._handshake(connection))
+        self._handshakes.add(task)
+        task.add_done_callback(self._handshakes.discard)
+
+    async def _handshake(self, connection: socket.socket) -> None:
+        try:
+            connection.setblocking(False)
+            await self._loop.connect_accepted_socket(
+                lambda: Link(self),
+                connection,
+                ssl=self._context,
+                ssl_handshake_timeout=_HANDSHAKE_SECONDS,
+                ssl_shutdown_timeout=_SHUTDOWN_SECONDS,
+            )
+        except OSError as error:  # ssl.SSLError is one
+            connection.close()
+            self._turned_away("handshake", str(error))
+
+    def _turned_away(self, reason: str, detail: str) -> None:
+        metrics.WORKER_LINK_ERRORS.labels(reason).inc()
+        held_back = self._sampler.admit(reason, self._loop.time())
+        if held_back is not None:
+            _log.warning("link turned away", reason=reason, detail=detail, held_back=held_back)
+
+    async def drain(self) -> None:
+        """Take no more, answer what was taken, and return when every link is closed."""
+        self._draining = True
+        for task in self._handshakes:
+            task.cancel()
+        for link in tuple(self._links):
+            link.drain()
+        await self._idle.wait()
+
+    def close(self) -> None:
+        """End all links and the signer, answered or not."""
+        self._draining = True
+        for link in tuple(self._links):
+            link.abort()
+        self._signer.close()
+
+    # Keys
+
+    def reload(self) -> None:
+        """Take in keys that were added or removed; if the token is broken, nothing changes."""
+        try:
+            changed = self._token.reload()
+        except TokenError as error:
+            _log.error("cannot reload the token", error=str(error))
+            return
+        if changed:
+            self._take_keys()
+
+    def _take_keys(self) -> None:
+        records = self._token.keys()
+        self._policies = {
+            grant: Policy(grant, records, plain_digests=self._plain_digests)
+            for grant in self._grants
+        }
+        for algorithm in Algorithm:
+            count = sum(record.algorithm is algorithm for record in records)
+            metrics.WORKER_KEYS.labels(algorithm).set(count)
+        _log.info("keys taken in", keys=len(records))
+
+    # What links ask of their host
+
+    def admit(self, link: Link, certificate: bytes) -> Grant | None:
+        grant = self._grants.of(certificate)
+        if grant is None:
+            fingerprint = sha256(certificate).hexdigest()
+            self._turned_away("unknown_frontend", f"no front-end with fingerprint {fingerprint}")
+            return None
+        if self._draining:
+            return None
+        self._links.add(link)
+        self._idle.clear()
+        metrics.WORKER_LINKS.labels(grant.name).inc()
+        self._on_links(len(self._links))
+        _log.info("link up", frontend=grant.name)
+        return grant
+
+    def policy_of(self, grant: Grant) -> Policy:
+        return self._policies[grant]
+
+    def order(self, link: Link, request_id: int, order: Order) -> None:
+        self._in_flight.value += 1
+        self._signer.submit((link, request_id, order.algorithm, perf_counter()), order)
+
+    def refused(self, link: Link, refusal: Refusal) -> None:
+        metrics.WORKER_REFUSALS.labels(refusal.reason).inc()
+        held_back = self._sampler.admit(f"{link.frontend} {refusal.reason}", self._loop.time())
+        if held_back is not None:
+            _log.warning(
+                "request refused",
+                frontend=link.frontend,
+                reason=refusal.reason,
+                held_back=held_back,
+            )
+
+    def broken(self, link: Link, reason: str) -> None:
+        metrics.WORKER_LINK_ERRORS.labels(reason).inc()
+
+    def ended(self, link: Link) -> None:
+        if link not in self._links:
+            return
+        self._links.remove(link)
+        metrics.WORKER_LINKS.labels(link.frontend).dec()
+        self._on_links(len(self._links))
+        _log.info("link down", frontend=link.frontend)
+        if not self._links:
+            self._idle.set()
+
+    # Answers
+
+    def _answered(self, answers: list[tuple[_Ticket, bytes | ErrorCode]]) -> None:
+        now = perf_counter()
+        signed, seconds = self._signed, self._seconds
+        links = set()
+        for (link, request_id, algorithm, came), outcome in answers:
+            link.answer(request_id, outcome)
+            links.add(link)
+            if type(outcome) is bytes:
+                signed[algorithm].pending += 1
+            else:
+                self._failed(algorithm, outcome)
+            seconds[algorithm].observe(now - came)
+        self._in_flight.value -= len(answers)
+        for link in links:
+            link.flush()
+
+    def _failed(self, algorithm: Algorithm, outcome: bytes | ErrorCode) -> None:
+        reason = _FAILURES[ErrorCode(outcome)]
+        metrics.WORKER_OPERATIONS.labels(algorithm, reason).inc()

@@ -1,0 +1,124 @@
+"""One serving process: an event loop with a server, fed with connections by the supervisor."""
+
+import array
+import asyncio
+import signal
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import suppress
+
+import uvloop
+
+from offload.config import Worker
+from offload.observe.flusher import Flusher
+from offload.observe.log import get_logger
+from offload.token.base import Token
+from offload.worker.board import Board, State
+from offload.worker.server import Server
+
+# How often the token is asked for keys added by others: one stat() of its directory.
+_RELOAD_SECONDS = 2.0
+
+_log = get_logger(__name__)
+
+
+def serve(
+    settings: Worker,
+    token: Token,
+    context: ssl.SSLContext,
+    intake: socket.socket,
+    board: Board,
+    row: int,
+) -> None:
+    """Serve the connections that come through `intake` until TERM, then drain.
+
+    `row` is this process's on the board.
+    """
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(settings, token, context, intake, board, row))
+
+
+async def _serve(
+    settings: Worker,
+    token: Token,
+    context: ssl.SSLContext,
+    intake: socket.socket,
+    board: Board,
+    row: int,
+) -> None:
+    loop = asyncio.get_running_loop()
+    server = Server(
+        token,
+        settings.frontends,
+        context,
+        threads=settings.threads,
+        plain_digests=settings.plain_digests,
+        on_links=lambda count: board.set_links(row, count),
+    )
+    stop = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, server.reload)
+    watch = _Watch(loop, server)
+    flusher = Flusher(loop)
+    flusher.start()
+    loop.add_reader(intake, _take_in, intake, server)
+    board.set_state(row, State.SERVING)
+    await stop.wait()
+    board.set_state(row, State.DRAINING)
+    loop.remove_reader(intake)
+    with suppress(TimeoutError):
+        await asyncio.wait_for(server.drain(), settings.drain_timeout)
+    if server.links:
+        _log.warning("links cut at the end of the drain", links=server.links)
+    watch.stop()
+    server.close()
+    flusher.stop()
+
+
+class _Watch:
+    """Has the server look for new keys every so often, from now until `stop`."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, server: Server) -> None:
+        self._loop = loop
+        self._server = server
+        self._look()
+
+    def _look(self) -> None:
+        self._server.reload()
+        self._timer = self._loop.call_later(_RELOAD_SECONDS, self._look)
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+
+def hand_over(intake: socket.socket, connection: socket.socket) -> bool:
+    """Give `connection` to the process at the other end; False if it takes none now.
+
+    The caller's own descriptor stays open.
+    """
+    rights = array.array("i", [connection.fileno()])
+    try:
+        intake.sendmsg([b"c"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+    except OSError:
+        return False
+    return True
+
+
+def _take_in(intake: socket.socket, server: Server) -> None:
+    for connection in _handed_over(intake):
+        server.accept(connection)
+
+
+def _handed_over(intake: socket.socket) -> Iterator[socket.socket]:
+    size = array.array("i").itemsize
+    while True:
+        try:
+            _, ancillary, _, _ = intake.recvmsg(
+                1, socket.CMSG_SPACE(size), socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT
+            )
+        except BlockingIOError:
+            return
+        for level, kind, content in ancillary:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                yield socket.socket(fileno=int(array.array("i", content[:size])[0]))

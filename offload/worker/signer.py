@@ -1,0 +1,124 @@
+"""Has orders signed without holding up the event loop.
+
+A signature that takes less time than handing it to a thread and back is made on the loop, a bounded
+number in each turn; a costly one goes to a thread, since the library lets other threads run
+meanwhile. Answers are handed back in batches, so that what follows (frames, writes, metrics) is
+paid once for many.
+"""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Generic, TypeVar
+
+from offload.observe.log import get_logger
+from offload.token.base import KeyNotFound, Token, TokenError
+from offload.wire.error import ErrorCode
+from offload.worker.policy import Order
+
+# Quick signatures made before the loop looks at its links again: half a millisecond of P-256.
+TURN = 16
+
+_log = get_logger(__name__)
+
+Ticket = TypeVar("Ticket")
+
+
+class Signer(Generic[Ticket]):
+    """Takes orders with a ticket, gives answers with that ticket: a signature or an error code."""
+
+    def __init__(
+        self,
+        token: Token,
+        loop: asyncio.AbstractEventLoop,
+        answered: Callable[[list[tuple[Ticket, bytes | ErrorCode]]], None],
+        *,
+        threads: int,
+    ) -> None:
+        """`answered` is called on the loop with each batch; `threads` sign what is costly."""
+        self._token = token
+        self._quick = token.quick
+        self._loop = loop
+        self._answered = answered
+        self._waiting: deque[tuple[Ticket, Order]] = deque()
+        self._turn_due = False
+        self._costly: SimpleQueue[tuple[Ticket, Order] | None] = SimpleQueue()
+        self._done: deque[tuple[Ticket, bytes | ErrorCode]] = deque()
+        self._woken = False
+        self._threads = [
+            threading.Thread(target=self._work, name=f"signer-{number}", daemon=True)
+            for number in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, ticket: Ticket, order: Order) -> None:
+        """Have `order` signed; called on the loop."""
+        if order.algorithm not in self._quick:
+            self._costly.put((ticket, order))
+            return
+        self._waiting.append((ticket, order))
+        if not self._turn_due:
+            self._turn_due = True
+            self._loop.call_soon(self._turn)
+
+    def close(self) -> None:
+        """End the threads once they have signed what was submitted; does not wait for them."""
+        for _ in self._threads:
+            self._costly.put(None)
+
+    def _turn(self) -> None:
+        waiting, sign = self._waiting, self._sign
+        answers = []
+        for _ in range(min(TURN, len(waiting))):
+            ticket, order = waiting.popleft()
+            answers.append((ticket, sign(order)))
+        self._turn_due = bool(waiting)
+        if self._turn_due:
+            self._loop.call_soon(self._turn)
+        self._answered(answers)
+
+    def _work(self) -> None:
+        take, sign, done = self._costly.get, self._sign, self._done
+        while (job := take()) is not None:
+            done.append((job[0], sign(job[1])))
+            # One wake-up serves all answers that are there by the time the loop comes round.
+            if not self._woken:
+                self._woken = True
+                self._wake()
+
+    def _wake(self) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._collect)
+        except RuntimeError:
+            # The loop was closed without waiting for this signature.
+            _log.debug("signature came after the end")
+
+    def _collect(self) -> None:
+        # Cleared first: an answer appended after the loop below ends wakes the loop again.
+        self._woken = False
+        done = self._done
+        answers = []
+        while done:
+            answers.append(done.popleft())
+        if answers:
+            self._answered(answers)
+
+    def _sign(self, order: Order) -> bytes | ErrorCode:
+        ski, algorithm, scheme, content, prehashed = order
+        try:
+            if prehashed:
+                return self._token.sign_digest(ski, scheme, content)
+            return self._token.sign(ski, scheme, content)
+        except KeyNotFound:
+            # It was there when the order was decided: removed meanwhile.
+            return ErrorCode.KEY_NOT_FOUND
+        except TokenError as error:
+            _log.warning("token cannot sign", algorithm=str(algorithm), error=str(error))
+            return ErrorCode.CRYPTO
+        except Exception:
+            # A thread that ended here would leave its share of every later order unanswered.
+            _log.exception("signing broke", algorithm=str(algorithm))
+            return ErrorCode.INTERNAL
