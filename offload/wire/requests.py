@@ -20,12 +20,15 @@ _OPCODE_SKI: Final = b"\x11\x00\x01\x50\x04\x00\x14"
 _SCHEME: Final = b"\x14\x00\x02"
 _VERSION: Final = b"\x15\x00\x02"
 _PAYLOAD_TAG: Final = b"\x12"
-_TLS_SIGN: Final = Struct(">BBHI7s20s3sH3sHcH")
+_TLS_SIGN_FRAME: Final = Struct(">BBHI7s20s3sH3sHcH")
 _TLS_SIGN_BODY: Final = Struct(">7s20s3sH3sHcH")
 _TLS_SIGN_ITEMS: Final = _TLS_SIGN_BODY.size
 _TLS_SIGN_TAGS: Final = frozenset(
     (Tag.OPCODE, Tag.SKI, Tag.SIGNATURE_SCHEME, Tag.PROTOCOL_VERSION, Tag.PAYLOAD)
 )
+# How our optional items begin: a name of up to 255 bytes, and an address (to its item's length).
+_SHORT_NAME: Final = b"\x02\x00"
+_ADDRESS_ITEMS: Final = {b"\x03\x00\x04": 7, b"\x03\x00\x10": 19}
 
 # An enum member's hash and comparison go through Python code: plain numbers on the hot path.
 _TLS_SIGN_OPCODE: Final = int(Opcode.TLS_SIGN)
@@ -45,7 +48,7 @@ def encode_tls_sign(message: TlsSign) -> bytes:
     if len(ski) != SKI_LENGTH or not payload:
         raise ValueError("a TLS signing request needs a key identifier of 20 bytes and a payload")
     tail = payload if not name and not address else payload + _client_items(name, address)
-    return _TLS_SIGN.pack(
+    return _TLS_SIGN_FRAME.pack(
         MAJOR, MINOR, _TLS_SIGN_ITEMS + len(tail), message_id,
         _OPCODE_SKI, ski, _SCHEME, scheme, _VERSION, version, _PAYLOAD_TAG, len(payload),
     ) + tail  # fmt: skip
@@ -96,9 +99,23 @@ def read_request(message_id: int, data: bytes, position: int, end: int) -> Reque
             payload = data[start:stop]
             if stop == end:
                 return TlsSign(message_id, ski, scheme, version, payload)
-            name, address = _client(_later_items(data, stop, end))
+            name, address = _client_after(data, stop, end)
             return TlsSign(message_id, ski, scheme, version, payload, name, address)
     return _any_request(message_id, split(data, position, end))
+
+
+def _client_after(data: bytes, position: int, end: int) -> tuple[str, bytes]:
+    start = position + 3
+    if start <= end and data.startswith(_SHORT_NAME, position):
+        stop = start + data[position + 2]
+        name = data[start:stop]
+        if stop <= end and name.isascii():
+            rest = data[stop:end]
+            if not rest:
+                return name.decode("ascii"), b""
+            if _ADDRESS_ITEMS.get(rest[:3]) == len(rest):
+                return name.decode("ascii"), rest[3:]
+    return _client(_later_items(data, position, end))
 
 
 def _later_items(data: bytes, position: int, end: int) -> dict[int, bytes]:
