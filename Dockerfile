@@ -11,15 +11,13 @@ WORKDIR /build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 
 # Dependencies first: they change less often than the source.
-COPY constraints.txt pyproject.toml ./
-COPY scripts/dependencies scripts/dependencies
+COPY constraints.txt requirements.txt ./
 RUN python -m venv /opt/offload \
-    && /opt/offload/bin/pip install --require-hashes -c constraints.txt \
-        $(python scripts/dependencies) \
+    && /opt/offload/bin/pip install --require-hashes -r requirements.txt \
     && python -m venv /opt/build \
-    && /opt/build/bin/pip install --require-hashes -c constraints.txt setuptools
+    && /opt/build/bin/pip install --require-hashes -r constraints.txt
 
-COPY setup.py README.md LICENSE ./
+COPY pyproject.toml setup.py README.md LICENSE ./
 COPY offload offload
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
     && /opt/offload/bin/pip install --no-deps dist/*.whl \

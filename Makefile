@@ -45,9 +45,12 @@ bench: setup peers ## measure against nginx and haproxy, side by side
 fuzz: setup ## search long for inputs that break the parsers
 	$(PYTHON_BIN)/python -m pytest -m hypothesis --timeout 3600 --hypothesis-profile fuzz $(ARGS)
 
+PIN := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+    --no-header --no-emit-index-url --no-annotate --quiet
+
 constraints: ## renew the pinned dependencies (needs uv)
-	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --upgrade \
-	    --generate-hashes --no-header --no-emit-index-url --quiet --output-file constraints.txt
+	$(PIN) --extra dev --upgrade --output-file constraints.txt
+	$(PIN) --constraint constraints.txt --output-file requirements.txt
 
 clean: ## remove .venv and everything built
 	rm -rf .venv build dist *.egg-info offload/provider/*.so
