@@ -9,6 +9,8 @@ from support.pki import PKI
 from support.ports import free_port
 from support.processes import Spawner
 
+from offload import provider
+
 pytest_plugins = ["support.requirements"]
 
 # The same examples on every run; `make fuzz` looks further.
@@ -43,3 +45,13 @@ def spawn(tmp_path: Path) -> Iterator[Spawner]:
 def repository() -> Path:
     """The root of the work tree."""
     return REPOSITORY
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start again with OpenSSL's configuration in the environment: the provider loads by it."""
+    capture = config.pluginmanager.getplugin("capturemanager")
+    if capture is not None:
+        capture.suspend_global_capture(in_=True)
+    provider.ensure()
+    if capture is not None:
+        capture.resume_global_capture()

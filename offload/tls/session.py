@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from OpenSSL import SSL
 
+from offload.config import GROUPS
 from offload.provider._native import CLOSED, FAILED, WANT_READ, Stream
 from offload.tls.openssl import address, error_reasons, lib
 from offload.tls.signature import SignatureRequest, signature_request
@@ -108,7 +109,13 @@ class Session:
         suspended, self._suspended = self._suspended, None
         self.request = None
         self.state = State.HANDSHAKE
-        self._advance(suspended.resume(signature))
+        try:
+            result = suspended.resume(signature)
+        except ValueError as error:  # of the hook, which looks at nothing but the length
+            self.state = State.CLOSED
+            self.output = self._stream.shutdown()
+            raise TLSError((str(error),)) from error
+        self._advance(result)
         if self._pending and self.state is State.HANDSHAKE:
             flight, pending = self.output, self._pending
             self._pending = b""
@@ -147,7 +154,7 @@ class Session:
         return plaintext, output
 
     def send(self, plaintext: bytes | memoryview) -> bytes:
-        """Encrypt. Raises ConnectionError when the session can send no more."""
+        """Encrypt at most 256 KiB. Raises ConnectionError when the session can send no more."""
         return self._stream.send(plaintext)
 
     def shutdown(self) -> bytes:
@@ -160,7 +167,7 @@ class Session:
         return Facts(
             connection.get_protocol_version_name(),
             connection.get_cipher_name() or "",
-            connection.get_group_name() or "",
+            _group_name(connection.get_group_name() or ""),
             lib.SSL_session_reused(connection._ssl) == 1,
             connection.get_alpn_proto_negotiated().decode("ascii", "replace"),
         )
@@ -183,3 +190,8 @@ class Session:
     def _require(self, state: State) -> None:
         if self.state is not state:
             raise WrongState(f"the session is {self.state.value}, not {state.value}")
+
+
+def _group_name(name: str) -> str:
+    """The name by which the configuration calls a group: OpenSSL has several for some."""
+    return GROUPS.get(name.lower(), name)

@@ -1,5 +1,6 @@
 """A site's OpenSSL context, and the choice of a site by server name."""
 
+import warnings
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -79,9 +80,7 @@ class Site:
             public_key = cast(PublicKey, certified)
             key = SiteKey(subject_key_identifier(public_key), algorithm, public_key)
             context.use_certificate_chain_file(path)
-            context.use_privatekey(
-                crypto.load_privatekey(crypto.FILETYPE_PEM, key_reference(public_key))
-            )
+            _use_key_reference(context, key_reference(public_key))
             context.check_privatekey()
         except (OSError, ValueError, UnsupportedKey, SSL.Error, crypto.Error) as error:
             raise SiteError(f"{path}: site {self.name!r}: {_words(error)}") from error
@@ -127,6 +126,14 @@ class Sites:
             if site is not None:
                 return site
         return self._default
+
+
+def _use_key_reference(context: SSL.Context, reference: bytes) -> None:
+    with warnings.catch_warnings():
+        # pyOpenSSL would rather have a key object of cryptography's, which none but a whole private
+        # key can be. The wheel's own function is the way out if it ever refuses its own PKey.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.use_privatekey(crypto.load_privatekey(crypto.FILETYPE_PEM, reference))
 
 
 def _words(error: Exception) -> str:

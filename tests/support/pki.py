@@ -44,9 +44,13 @@ def generate_key(algorithm: str) -> PrivateKey:
     return _MAKERS[algorithm]()
 
 
-@functools.cache
 def shared_key(algorithm: str, number: int = 0) -> PrivateKey:
     """Return the test run's own key number `number`: RSA-4096 takes seconds to make."""
+    return _shared_key(algorithm, number)
+
+
+@functools.cache
+def _shared_key(algorithm: str, _number: int) -> PrivateKey:
     return generate_key(algorithm)
 
 

@@ -1,0 +1,79 @@
+"""A front-end with the real supervisor and a small stand-in for the serving process.
+
+Run as `python -m support.fake_frontend CONFIGURATION`. Each connection gets one line, the serving
+process's index and id, and is then held open until the client closes it or sends a byte: "x" makes
+the process exit, "k" makes it kill itself. With FAKE_CRASH=N in
+the environment, serving process N exits as soon as it is started; with FAKE_STUBBORN=1 TERM is
+ignored; with FAKE_SLOW=1 the first TERM is answered by staying, the second by leaving.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import socket
+import sys
+from typing import Any
+
+from offload import config
+from offload.frontend import supervisor
+from offload.observe import log
+
+
+def serve(
+    _settings: config.Frontend, built: Any, sockets: list[socket.socket], index: int, ready_fd: int
+) -> int:
+    """Answer each connection with one line until TERM."""
+    assert built == "built"
+    if os.environ.get("FAKE_CRASH") == str(index):
+        return 3
+    signal.signal(signal.SIGTERM, _on_term())
+    with selectors.DefaultSelector() as selector:
+        for listener in sockets:
+            listener.listen(128)
+            selector.register(listener, selectors.EVENT_READ, _accept)
+        os.write(ready_fd, b"\1")
+        while True:
+            for key, _ in selector.select():
+                key.data(selector, key.fileobj, index)
+
+
+def _on_term() -> Any:
+    terms = 0
+
+    def handle(*_: Any) -> None:
+        nonlocal terms
+        terms += 1
+        print(f"TERM {terms} in {os.getpid()}", flush=True)
+        if "FAKE_STUBBORN" not in os.environ and ("FAKE_SLOW" not in os.environ or terms > 1):
+            raise SystemExit(0)
+
+    return handle
+
+
+def _accept(selector: selectors.BaseSelector, listener: socket.socket, index: int) -> None:
+    connection, _ = listener.accept()
+    connection.sendall(f"{index} {os.getpid()}\n".encode())
+    selector.register(connection, selectors.EVENT_READ, _command)
+
+
+def _command(selector: selectors.BaseSelector, connection: socket.socket, _index: int) -> None:
+    command = connection.recv(1)
+    if command == b"x":
+        os._exit(9)
+    if command == b"k":
+        os.kill(os.getpid(), signal.SIGKILL)
+    selector.unregister(connection)
+    connection.close()
+
+
+def main() -> int:
+    """Run the supervisor with the stand-in."""
+    log.configure("debug", "text")
+    settings = config.load(sys.argv[1], files=False)
+    return supervisor.run(settings, serve=serve, build=lambda _frontend: "built")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
