@@ -91,20 +91,15 @@ class Listeners:
             _close(self._shared)
 
     def pause(self, index: int) -> None:
-        """Let the other processes take the connections meant for `index`; resets those queued."""
+        """Let the others take the connections meant for process `index`; resets those queued.
+
+        The sockets keep their port; `listen`, in whichever process, puts them back to work.
+        """
         for listener in self._own[index]:
-            # Shutting a listener down takes it out of the SO_REUSEPORT group, but it keeps its
-            # port; it fails only when the listener is paused already.
+            # Shutting a listener down takes it out of the SO_REUSEPORT group; it fails only when
+            # the listener is paused already.
             with contextlib.suppress(OSError):
                 listener.shutdown(socket.SHUT_RD)
-
-    def resume(self, index: int) -> None:
-        """Listen again after `pause`; no effect otherwise. Raises ListenError."""
-        for listener in self._own[index]:
-            try:
-                listener.listen(self._backlog)
-            except OSError as error:
-                raise _listen_error(_name(listener), error) from error
 
     def close(self) -> None:
         """Stop listening and remove Unix sockets from the file system; for the supervisor."""

@@ -41,7 +41,11 @@ if TYPE_CHECKING:
 Build = Callable[["Frontend"], Any]
 """Makes what the serving processes share, the sites' contexts; raises StartError."""
 Serve = Callable[["Frontend", Any, list[socket], int, int], int]
-"""A serving process's life: settings, what was built, its sockets, its index, ready_fd."""
+"""A serving process's life: settings, what was built, its sockets, its index, ready_fd.
+
+It calls `listen` on the sockets, which may be paused, and writes one byte to `ready_fd` when it
+accepts; TERM drains it, within the drain timeout, and a second TERM ends it at once.
+"""
 
 # A process closes what is left by itself at the drain deadline, then it is told again, then killed.
 _GRACE = 1.0
@@ -65,13 +69,12 @@ class Phase(IntEnum):
 
 @dataclass(slots=True)
 class Role:
-    """A process that there shall be; `pause` and `resume` stop and restart its listening."""
+    """A process that there shall be; `pause` stops its listening until it listens again itself."""
 
     name: str
     entry: Entry
     ready: Callable[[bool], None]
     pause: Callable[[], None]
-    resume: Callable[[], None]
     backoff: Backoff = field(default_factory=Backoff)
     process: Process | None = None
     restart_at: float | None = None
@@ -160,9 +163,8 @@ class Supervisor:
         role.restart_at = None
         now = self._clock()
         try:
-            role.resume()
             role.process = Process.fork(role.entry, self._signals, now, self._forget_all)
-        except (OSError, ListenError) as error:
+        except OSError as error:
             self._log.error("cannot start process", role=role.name, reason=str(error))
             self._schedule(role, 0.0)
             return
@@ -346,7 +348,6 @@ def _serving_role(
         entry=entry,
         ready=lambda ready: status.set_ready(index, ready),
         pause=lambda: listeners.pause(index),
-        resume=lambda: listeners.resume(index),
     )
 
 
@@ -357,7 +358,7 @@ def _admin_role(status: Status, listeners: Listeners, admin_listeners: Listeners
         listeners.keep(None)
         return admin.serve(admin_listeners.of(0), status.accepting, ready_fd)
 
-    return Role(name="admin", entry=entry, ready=_nothing, pause=lambda: None, resume=lambda: None)
+    return Role(name="admin", entry=entry, ready=_nothing, pause=lambda: None)
 
 
 def _nothing(_ready: bool) -> None:

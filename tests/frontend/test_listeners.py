@@ -63,25 +63,18 @@ def test_accepted_connections_inherit_no_delay(bind: Bind) -> None:
             assert client.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
 
 
-def test_paused_process_leaves_connections_to_the_others_until_it_resumes(bind: Bind) -> None:
+def test_paused_process_leaves_connections_to_the_others_until_it_listens(bind: Bind) -> None:
     listeners = bind("127.0.0.1:0", count=2)
     port = port_of(listeners)
     listeners.pause(0)
     listeners.pause(0)
     connect(port, 20)
     assert accepted(listeners.of(1)[0]) == 20
-    listeners.resume(0)
+    listeners.of(0)[0].listen(128)
     connect(port, 40)
     shares = [accepted(listeners.of(index)[0]) for index in range(2)]
     assert sum(shares) == 40
     assert min(shares) > 0
-
-
-def test_resume_keeps_what_is_queued(bind: Bind) -> None:
-    listeners = bind("127.0.0.1:0")
-    connect(port_of(listeners), 3)
-    listeners.resume(0)
-    assert accepted(listeners.of(0)[0]) == 3
 
 
 def test_keep_closes_the_others(bind: Bind) -> None:
