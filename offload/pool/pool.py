@@ -37,7 +37,7 @@ SPARE_ATTEMPTS: Final = 2
 _LEAST_DELAY: Final = 0.001
 
 # Errors that lie in the request itself: every other worker would say the same.
-_FINAL: Final = frozenset({ErrorCode.FORMAT_ERROR, ErrorCode.UNEXPECTED_OPCODE})
+_FINAL: Final = frozenset({ErrorCode.FORMAT, ErrorCode.UNEXPECTED_OPCODE})
 
 _COST: Final = {algorithm: algorithm.cost for algorithm in Algorithm}
 

@@ -62,6 +62,11 @@ class ScriptedWorker:
         for connection in self.connections:
             connection.transport.abort()
 
+    def answer(self, request: TlsSign, answer: bytes | ErrorCode) -> None:
+        """Answer a request that was left unanswered, on every link."""
+        for connection in self.connections:
+            connection.answer(request, answer)
+
     def write(self, data: bytes) -> None:
         """Send raw bytes to every front-end."""
         for connection in self.connections:
@@ -104,11 +109,11 @@ class Connection(asyncio.Protocol):
                     self.transport.write(encode(Pong(message.id, message.data)))
             elif isinstance(message, TlsSign):
                 self._worker.requests.append(message)
-                self._answer(message)
+                if not self._worker.silent:
+                    self.answer(message, self._worker.script(message))
         self._worker.heard()
 
-    def _answer(self, request: TlsSign) -> None:
-        answer = None if self._worker.silent else self._worker.script(request)
+    def answer(self, request: TlsSign, answer: bytes | ErrorCode | None) -> None:
         if isinstance(answer, ErrorCode):
             self.transport.write(encode(Failure(request.id, answer)))
         elif answer is not None:

@@ -1,0 +1,65 @@
+"""The choice: least expected completion time, never an excluded one, fair among equals."""
+
+from collections import Counter
+from dataclasses import dataclass
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from offload.pool.choice import choose, completion_time
+
+
+@dataclass(frozen=True)
+class Worker:
+    name: str
+    outstanding: float
+    rate: float
+
+
+amounts = st.floats(0, 1e7)
+rates = st.floats(1, 1e7)
+pools = st.lists(st.tuples(amounts, rates), max_size=8).map(
+    lambda rows: [Worker(str(number), *row) for number, row in enumerate(rows)]
+)
+exclusions = st.frozensets(st.integers(0, 8).map(str))
+seeds = st.integers(0, 1 << 32)
+
+
+@given(pools, amounts, exclusions, seeds)
+def test_picks_the_least_time_of_those_not_excluded(
+    workers: list[Worker], cost: float, excluded: frozenset[str], seed: int
+) -> None:
+    chosen = choose(workers, cost, excluded, Random(seed))
+    allowed = [worker for worker in workers if worker.name not in excluded]
+    if not allowed:
+        assert chosen is None
+        return
+    assert chosen in allowed
+    assert completion_time(chosen, cost) == min(completion_time(one, cost) for one in allowed)
+
+
+@given(pools, amounts, seeds)
+def test_the_seed_determines_the_choice(workers: list[Worker], cost: float, seed: int) -> None:
+    nobody: frozenset[str] = frozenset()
+    first = choose(workers, cost, nobody, Random(seed))
+    assert choose(workers, cost, nobody, Random(seed)) is first
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_equals_are_chosen_equally_often(count: int) -> None:
+    workers = [Worker(str(number), 10.0, 100.0) for number in range(count)]
+    random = Random(7)
+    chosen = Counter(choose(workers, 5.0, (), random) for _ in range(1000 * count))
+    assert all(900 < times < 1100 for times in chosen.values())
+    assert len(chosen) == count
+
+
+def test_cost_weighs_against_rate() -> None:
+    # Twice the work at three times the rate is done first; an idle slow one is last.
+    fast = Worker("fast", 2000.0, 3e6)
+    even = Worker("even", 1000.0, 1e6)
+    slow = Worker("slow", 0.0, 1e5)
+    assert choose([slow, even, fast], 275.0, (), Random(1)) is fast
+    assert choose([slow, even, fast], 275.0, {"fast"}, Random(1)) is even
