@@ -14,11 +14,13 @@ from rich.console import Console
 
 from bench.cpu import pinned
 from bench.haproxy import Haproxy
-from bench.lab import LOAD_CORE, Lab, SubjectUnavailable
-from bench.measures import FULL, KEYS, MEASURES, QUICK, Bench
+from bench.lab import LOAD_CORE, Lab
+from bench.measures import KEYS, MEASURES
 from bench.nginx import Backend, Nginx, has_stream
+from bench.process import SubjectUnavailable
 from bench.product import Offload
 from bench.report import Row, fill, markdown, show, write_json
+from bench.run import FULL, QUICK, Bench
 
 
 def _arguments(argv: Sequence[str]) -> argparse.Namespace:

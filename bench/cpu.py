@@ -1,7 +1,7 @@
 """Processor time and memory of a process tree, from /proc, and pinning to cores."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -46,7 +46,7 @@ def _parent(entry: Path) -> int | None:
     return int(stat.rpartition(")")[2].split()[1])
 
 
-def cpu_seconds(pids: tuple[int, ...]) -> float:
+def cpu_seconds(pids: Iterable[int]) -> float:
     """Processor seconds, user and system, that these processes' living threads have spent.
 
     Raises Vanished if one of them is gone.
@@ -62,7 +62,7 @@ def _cpu_seconds(pid: int) -> float:
         raise Vanished(f"process {pid} is gone") from error
 
 
-def proportional_bytes(pids: tuple[int, ...]) -> int:
+def proportional_bytes(pids: Iterable[int]) -> int:
     """Memory of these processes in bytes, pages shared among processes counted in parts (PSS).
 
     Raises Vanished if one of them is gone.

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import signal
 from collections import deque
+from typing import cast
 
 import uvloop
 
@@ -82,8 +83,9 @@ class Client(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._task = self._loop.create_task(self._connect(transport))
+        # uvloop's transports do not derive from asyncio's.
+        client = cast(asyncio.Transport, transport)
+        self._task = self._loop.create_task(self._connect(client))
 
     async def _connect(self, client: asyncio.Transport) -> None:
         try:

@@ -2,7 +2,6 @@
 
 import os
 import resource
-import shutil
 import socket
 import ssl
 import tempfile
@@ -13,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 from bench.pki import Authority, PrivateKey, generate, write_key
-from bench.process import Process
+from bench.process import Process, SubjectUnavailable, find
 
 MEASURED_CORE = 0
 LOAD_CORE = 1
@@ -27,10 +26,6 @@ system_default = every_context
 [every_context]
 NumTickets = 0
 """
-
-
-class SubjectUnavailable(Exception):
-    """A subject, or a tool that a measure needs, cannot run here; the text says why."""
 
 
 class Lab:
@@ -68,11 +63,10 @@ class Lab:
         environment: Mapping[str, str] | None = None,
     ) -> Process:
         """Start a process that ends with the run at the latest."""
-        path = shutil.which(command[0])
-        if path is None:
-            raise SubjectUnavailable(f"{command[0]} is not installed")
         log = self.path(f"{name}.log")
-        process = Process([path, *command[1:]], core=core, log=log, environment=environment)
+        process = Process(
+            [find(command[0]), *command[1:]], core=core, log=log, environment=environment
+        )
         self._stack.callback(process.stop)
         return process
 
@@ -107,13 +101,14 @@ class Lab:
 
     def wait_ready(self, process: Process, port: int, *, tls: bool = True) -> None:
         """Wait until the process answers a request; raises SubjectUnavailable if it does not."""
-        self._wait(process, lambda: self.request(port, tls=tls))
+        self.wait(process, lambda: self.request(port, tls=tls))
 
     def wait_listening(self, process: Process, port: int) -> None:
         """Wait until the process accepts connections; raises SubjectUnavailable otherwise."""
-        self._wait(process, lambda: socket.create_connection(("127.0.0.1", port), 5.0).close())
+        self.wait(process, lambda: socket.create_connection(("127.0.0.1", port), 5.0).close())
 
-    def _wait(self, process: Process, attempt: Callable[[], object]) -> None:
+    def wait(self, process: Process, attempt: Callable[[], object]) -> None:
+        """Repeat an attempt until it raises no OSError; raises SubjectUnavailable in the end."""
         deadline = time.monotonic() + READY_SECONDS
         problem: Exception | None = None
         while process.running and time.monotonic() < deadline:

@@ -1,7 +1,6 @@
 """What drives a subject from the load core, and counts what it completed."""
 
 import re
-import shutil
 import signal
 import socket
 import ssl
@@ -11,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.cpu import pinned
-from bench.lab import LOAD_CORE, SubjectUnavailable
+from bench.lab import LOAD_CORE
+from bench.process import find
 
 SPARE_SECONDS = 10.0
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -95,12 +95,9 @@ def _transfer(arguments: Sequence[str], shown: str, size: int, suite: str) -> fl
 
 
 def _start(command: Sequence[str]) -> subprocess.Popen[str]:
-    path = shutil.which(command[0])
-    if path is None:
-        raise SubjectUnavailable(f"{command[0]} is not installed")
     with pinned(LOAD_CORE):
         return subprocess.Popen(
-            [path, *command[1:]],
+            [find(command[0]), *command[1:]],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

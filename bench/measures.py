@@ -2,101 +2,22 @@
 
 import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from functools import partial
-from typing import Protocol
 
 from bench import load
 from bench.cpu import Stopwatch, Vanished, proportional_bytes, tree
-from bench.lab import LOAD_CORE, Lab, SubjectUnavailable
-from bench.nginx import LARGE_FILE_BYTES, Backend
-from bench.process import Process, free_port
-from bench.product import Offload
+from bench.lab import LOAD_CORE
+from bench.nginx import LARGE_FILE_BYTES
+from bench.process import SubjectUnavailable, free_port
 from bench.report import Row, rows_of
+from bench.run import Bench, Subject, interleaved
+from bench.signatures import worker_signature
 
 KEYS = ("p-256", "rsa-2048", "rsa-4096")
 DELAYS_MS = (0, 20, 100)
 SUITES = {"aes-128": "TLS_AES_128_GCM_SHA256", "aes-256": "TLS_AES_256_GCM_SHA384"}
 WARM_UP_SECONDS = 0.25
-
-
-class Subject(Protocol):
-    """Something that is measured: starts one front-end for a type of key."""
-
-    name: str
-
-    def start(self, lab: Lab, key: str, backend: int) -> tuple[Process, int]:
-        """The process and the port it serves; raises SubjectUnavailable."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How much of everything a run does; seconds are those of one turn of one subject."""
-
-    rounds: int
-    handshake_seconds: float
-    rate_seconds: float
-    signature_seconds: float
-    relay_rounds: int
-    idle: int
-    extras: bool
-
-
-QUICK = Plan(2, 0.5, 1.5, 0.7, 1, 300, extras=False)
-FULL = Plan(7, 2.0, 5.0, 3.0, 5, 1000, extras=True)
-
-
-@dataclass(slots=True)
-class Bench:
-    """One run: its lab, backend and subjects, and what they are called when they are missing."""
-
-    lab: Lab
-    backend: Backend
-    plan: Plan
-    subjects: tuple[Subject, ...]
-    offload: Offload
-    missing: dict[str, str] = field(default_factory=dict)
-    _running: dict[tuple[str, str], tuple[Process, int]] = field(default_factory=dict)
-
-    def running(self, subject: Subject, key: str) -> tuple[Process, int]:
-        """The subject's process with this type of key, started on first use."""
-        known = self._running.get((subject.name, key))
-        if known is None:
-            known = self._running[subject.name, key] = self.fresh(subject, key)
-        return known
-
-    def fresh(self, subject: Subject, key: str) -> tuple[Process, int]:
-        """A new process of the subject; raises SubjectUnavailable also if it resumes sessions."""
-        process, port = subject.start(self.lab, key, self.backend.port)
-        if self.lab.resumes(port):
-            raise SubjectUnavailable("it resumes sessions although it was told not to")
-        return process, port
-
-    def note_missing(self, what: str, why: str) -> None:
-        """Say once, on standard error and in the report, that something could not be measured."""
-        if self.missing.setdefault(what, why) is why:
-            print(f"missing: {what}: {why}", file=sys.stderr)
-
-
-Sample = Callable[[Subject], float]
-
-
-def interleaved(
-    bench: Bench, measure: str, key: str, rounds: int, sample: Sample
-) -> Mapping[str, list[float]]:
-    """Samples of each subject, taken in turns; a subject that fails is noted and left out."""
-    samples: dict[str, list[float]] = {subject.name: [] for subject in bench.subjects}
-    left = list(bench.subjects)
-    for _ in range(rounds):
-        for subject in tuple(left):
-            try:
-                samples[subject.name].append(sample(subject))
-            except (SubjectUnavailable, load.LoadFailed, Vanished, OSError) as error:
-                bench.note_missing(f"{measure} {key} {subject.name}", str(error))
-                samples[subject.name].clear()
-                left.remove(subject)
-    return samples
 
 
 def handshake_cpu(bench: Bench) -> list[Row]:
@@ -251,6 +172,7 @@ MEASURES: dict[str, Callable[[Bench], list[Row]]] = {
     "handshake_cpu": handshake_cpu,
     "handshake_only_cpu": handshake_only_cpu,
     "handshake_rate": handshake_rate,
+    "worker_signature": worker_signature,
     "keepalive_cpu": keepalive_cpu,
     "relay_cpu": relay_cpu,
     "idle_memory": idle_memory,

@@ -5,14 +5,13 @@ module it is an HTTP proxy with kept-alive connections to the backend instead, a
 """
 
 import getpass
-import shutil
 import subprocess
 import urllib.request
 from functools import cache
 from pathlib import Path
 
-from bench.lab import LOAD_CORE, MEASURED_CORE, Lab, SubjectUnavailable
-from bench.process import Process, free_port
+from bench.lab import LOAD_CORE, MEASURED_CORE, Lab
+from bench.process import Process, find, free_port
 
 MODULE = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
 LARGE_FILE_BYTES = 400 << 20
@@ -80,9 +79,9 @@ def has_stream() -> bool:
 
 
 def _build_arguments() -> str:
-    if shutil.which("nginx") is None:
-        raise SubjectUnavailable("nginx is not installed")
-    result = subprocess.run(["nginx", "-V"], check=True, capture_output=True, text=True, timeout=10)
+    result = subprocess.run(
+        [find("nginx"), "-V"], check=True, capture_output=True, text=True, timeout=10
+    )
     return result.stderr + " "
 
 

@@ -1,6 +1,7 @@
 """Starting a process on a core, and ending it and its children for certain."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,6 +12,12 @@ from pathlib import Path
 from bench.cpu import pinned
 
 STOP_SECONDS = 3.0
+# nginx and haproxy live in /usr/sbin, which is not on every user's PATH.
+MORE_PATH = "/usr/sbin:/sbin"
+
+
+class SubjectUnavailable(Exception):
+    """A subject, or a program that a measure needs, cannot run here; the text says why."""
 
 
 class Process:
@@ -45,7 +52,7 @@ class Process:
 
     def last_words(self) -> str:
         """The end of what the process printed, for an error message."""
-        return self.log.read_text(errors="replace").strip()[-600:]
+        return self.log.read_text(errors="replace").strip()[-300:]
 
     def stop(self) -> None:
         """End the process: asked first, then forced together with its whole group."""
@@ -56,6 +63,14 @@ class Process:
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self._popen.wait(STOP_SECONDS)
+
+
+def find(program: str) -> str:
+    """The path of a program; raises SubjectUnavailable."""
+    path = shutil.which(program, path=f"{os.environ.get('PATH', '')}:{MORE_PATH}")
+    if path is None:
+        raise SubjectUnavailable(f"{program} is not installed")
+    return path
 
 
 def free_port() -> int:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from bench.lab import LOAD_CORE, MEASURED_CORE, Lab, SubjectUnavailable
+from bench.lab import LOAD_CORE, MEASURED_CORE, Lab
 from bench.pki import generate
-from bench.process import Process, free_port
+from bench.process import Process, SubjectUnavailable, free_port
 
 WORKER_NAME = "worker.bench.test"
 FRONTEND_NAME = "frontend.bench.test"
@@ -72,8 +73,17 @@ class Offload:
         identity = self.identity(lab, WORKER_NAME)
         text = _worker(lab, port, self.keys(lab), identity, fingerprint)
         process = _start(lab, "worker", "worker", text, core=core)
-        lab.wait_listening(process, port)
+        lab.wait(process, lambda: self._handshake(lab, port))
         return process, port
+
+    def _handshake(self, lab: Lab, port: int) -> None:
+        context = lab.client_context()
+        context.load_cert_chain(*self.identity(lab, FRONTEND_NAME))
+        with (
+            socket.create_connection(("127.0.0.1", port), 5.0) as plain,
+            context.wrap_socket(plain, server_hostname=WORKER_NAME),
+        ):
+            pass
 
     def identity(self, lab: Lab, name: str) -> tuple[Path, Path]:
         """Certificate and key for mutual TLS under a name, made on first use."""

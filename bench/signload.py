@@ -7,7 +7,6 @@
 import argparse
 import asyncio
 import json
-import os
 import ssl
 import struct
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from typing import Any, cast
 
 import uvloop
 
+from bench.cpu import cpu_seconds
 from offload.config import Identity
 from offload.wire.codec import Decoder, encode
 from offload.wire.message import Signature, TlsSign
@@ -58,15 +58,6 @@ class _Load(asyncio.Protocol):
         pack, head, tail = struct.Struct(">I").pack, self._head, self._tail
         frames = [head + pack(number) + tail for number in range(first, first + count)]
         self._transport.write(b"".join(frames))
-
-
-def cpu_seconds(pids: Sequence[int]) -> float:
-    """Processor time, user and system, that the processes have used since their start."""
-    ticks = 0
-    for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def run(

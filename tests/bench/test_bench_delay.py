@@ -1,7 +1,9 @@
 import asyncio
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
+import uvloop
 
 from bench import delay
 
@@ -77,8 +79,19 @@ def test_no_delay_needs_no_timer() -> None:
     assert (out.written, clock.timers) == ([b"a"], [])
 
 
+LOOPS = [asyncio.new_event_loop, uvloop.new_event_loop]
+
+
+@pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("seconds", [0, 0.01])
-async def test_the_relay_carries_both_ways_and_passes_the_end_on(seconds: float) -> None:
+def test_the_relay_carries_both_ways_and_passes_the_end_on(
+    loop: Callable[[], asyncio.AbstractEventLoop], seconds: float
+) -> None:
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(carry(seconds))
+
+
+async def carry(seconds: float) -> None:
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(await reader.read())
         await writer.drain()
