@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from socket import AF_INET, AF_INET6, inet_pton
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from offload.frontend.relay import Relay
 from offload.pool.errors import SigningError
@@ -69,8 +69,7 @@ class ClientConnection(asyncio.Protocol):
         self.server_name: str | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's own, no subclass of it
         self._server.opened(self)
 
     def data_received(self, data: bytes) -> None:

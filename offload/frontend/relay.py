@@ -6,7 +6,7 @@ side cannot take more, and the relay is over when both directions are, or one si
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from offload.frontend.client_identity import proxy_header
 from offload.tls.session import Facts, Session, TLSError
@@ -243,8 +243,7 @@ class BackendSide(asyncio.Protocol):
         self._relay = relay
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._relay.connected(transport)
+        self._relay.connected(cast(asyncio.Transport, transport))
 
     def data_received(self, data: bytes) -> None:
         self._relay.backend_data(data)

@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable, Coroutine, Sequence
 from operator import attrgetter
 from random import Random, SystemRandom
+from time import monotonic
 from typing import Any
 
 import uvloop
@@ -51,8 +52,8 @@ class Server:
     ) -> None:
         self.settings = settings
         self.pool = pool
-        self.clock = loop.time
-        self.now = loop.time()
+        self.clock = monotonic  # the loop's own time has milliseconds alone
+        self.now = monotonic()
         self.log = get_logger("frontend")
         self.connect_timeout = _CONNECT_TIMEOUT
         self.verification = Verification(settings.pool.verify, random)
@@ -203,7 +204,7 @@ async def _serve(
 ) -> int:
     loop = asyncio.get_running_loop()
     random = SystemRandom()
-    pool = Pool(settings.pool, loop=loop, clock=loop.time, random=random, metrics=metrics)
+    pool = Pool(settings.pool, loop=loop, clock=monotonic, random=random, metrics=metrics)
     server = Server(settings, sites, pool, loop, random)
     stop = loop.create_future()
     told = 0
