@@ -32,7 +32,9 @@ def frontend(
     settings = loaded(config, "frontend")
     _check_provider()
     from offload.frontend.supervisor import run
+    from offload.observe import log
 
+    log.configure(settings.log.level, settings.log.format)
     return run(settings)
 
 

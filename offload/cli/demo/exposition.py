@@ -36,7 +36,4 @@ def signatures(url: str) -> Counter[str]:
 
 
 def _answered(labels: dict[str, str]) -> bool:
-    return labels.get("worker", "none") != "none" and labels.get("outcome") in _GOOD
-
-
-_GOOD = frozenset({"success", "ok", "complete", "signed"})
+    return labels.get("worker", "none") != "none" and labels.get("outcome") == "ok"

@@ -48,8 +48,7 @@ def visit(port: int, authority: Path, *, tls12_cipher: str | None = None) -> Vis
         with socket.create_connection(("127.0.0.1", port), _SECONDS) as plain:
             return _talk(_connection(plain, authority, tls12_cipher), deadline)
     except SSL.Error as error:
-        reasons = ", ".join(str(entry[-1]) for entry in (error.args[0] if error.args else ()))
-        raise Failure(f"the TLS handshake failed: {reasons or 'connection closed'}") from error
+        raise Failure(f"the TLS connection failed: {_reason(error)}") from error
     except OSError as error:
         raise Failure(f"the front-end at port {port} cannot be reached: {error}") from error
 
@@ -104,6 +103,13 @@ def _all(connection: SSL.Connection, deadline: float) -> bytes:
         while True:
             received += _patiently(connection, lambda: connection.recv(65_536), deadline)
     return bytes(received)
+
+
+def _reason(error: SSL.Error) -> str:
+    """The library's own words; SysCallError has an errno and a text, others a list of entries."""
+    if isinstance(error, SSL.SysCallError) or not error.args:
+        return "the front-end closed the connection"
+    return ", ".join(str(entry[-1]) for entry in error.args[0])
 
 
 def _parsed(answer: bytes) -> tuple[int, str]:

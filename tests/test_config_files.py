@@ -1,0 +1,174 @@
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from offload import config_files
+from offload.cli import state
+from offload.cluster.authority import Authority, pem
+from offload.cluster.profile import CertificateProfile
+from offload.config import ConfigurationError, Settings, load
+
+SITE = "certificates/localhost-p256.pem"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("made") / "state"
+    state.create(directory, state.Plan())
+    return directory
+
+
+@pytest.fixture
+def directory(made: Path, tmp_path: Path) -> Path:
+    """A state directory of the test's own."""
+    return Path(shutil.copytree(made, tmp_path / "state"))
+
+
+def complaints(directory: Path, name: str) -> list[str]:
+    with pytest.raises(ConfigurationError) as caught:
+        load(directory / f"{name}.toml", environment={})
+    return [str(problem) for problem in caught.value.problems]
+
+
+def settings(directory: Path) -> Settings:
+    return load(directory / "frontend.toml", environment={})
+
+
+@pytest.mark.parametrize("name", ["frontend", "worker"])
+def test_a_fresh_state_directory_is_good(directory: Path, name: str) -> None:
+    loaded = load(directory / f"{name}.toml", environment={})
+    assert config_files.problems(loaded) == []
+    assert config_files.warnings(loaded) == []
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def break_off(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:200])
+
+
+def open_to_all(path: Path) -> None:
+    path.chmod(0o644)
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "harm", "said"),
+    [
+        ("frontend", SITE, remove, "frontend.sites[0].certificates[0]: {} cannot be read: no such"),
+        ("frontend", SITE, empty, "frontend.sites[0].certificates[0]: {} holds no PEM certificate"),
+        ("frontend", SITE, break_off, "frontend.sites[0].certificates[0]: {} holds no PEM cert"),
+        ("frontend", "authority/authority.pem", remove, "frontend.pool.trust: {} cannot be read"),
+        ("frontend", "authority/authority.pem", empty, "frontend.pool.trust: {} holds no PEM"),
+        (
+            "frontend",
+            "identities/frontend-1.key",
+            open_to_all,
+            "frontend.pool.identity.key: {} has mode 0644, so others can reach a secret; run ",
+        ),
+        (
+            "frontend",
+            "identities/frontend-1.key",
+            empty,
+            "frontend.pool.identity.key: {} holds no PEM private key that can be read; write an",
+        ),
+        (
+            "frontend",
+            "identities/frontend-1.pem",
+            remove,
+            "frontend.pool.identity.certificate: {} cannot be read: no such file or directory; che",
+        ),
+        ("worker", "token.passphrase", open_to_all, "worker.token.passphrase_file: {} has mode 06"),
+        ("worker", "token.passphrase", remove, "worker.token.passphrase_file: {} cannot be read"),
+        ("worker", "identities/worker-1.key", open_to_all, "worker.identity.key: {} has mode 0644"),
+        ("worker", "authority/authority.pem", remove, "worker.trust: {} cannot be read: no such"),
+    ],
+)
+def test_a_bad_file_is_said_with_its_key(
+    directory: Path, name: str, file: str, harm: Callable[[Path], None], said: str
+) -> None:
+    path = directory / file
+    harm(path)
+    (complaint,) = complaints(directory, name)
+    assert complaint.startswith(said.format(path))
+    assert "; " in complaint
+
+
+def test_a_token_that_is_not_there_is_said(directory: Path) -> None:
+    shutil.rmtree(directory / "token")
+    (complaint,) = complaints(directory, "worker")
+    assert complaint.startswith(f"worker.token.directory: {directory}/token cannot be read: no suc")
+
+
+def test_a_private_key_in_a_site_certificate_is_refused(directory: Path) -> None:
+    path = directory / SITE
+    path.write_bytes(path.read_bytes() + (directory / "identities/worker-1.key").read_bytes())
+    (complaint,) = complaints(directory, "frontend")
+    assert "holds a private key, which a front-end must never have" in complaint
+
+
+def test_a_chain_in_the_wrong_order_is_refused(directory: Path) -> None:
+    path = directory / SITE
+    path.write_bytes((directory / state.SITE_AUTHORITY).read_bytes() + path.read_bytes())
+    (complaint,) = complaints(directory, "frontend")
+    assert "certificate 1 is not issued by certificate 2; order the chain" in complaint
+
+
+def test_a_chain_in_the_right_order_is_taken(directory: Path) -> None:
+    path = directory / SITE
+    path.write_bytes(path.read_bytes() + (directory / state.SITE_AUTHORITY).read_bytes())
+    assert settings(directory).frontend is not None
+
+
+def test_two_certificates_for_one_type_of_key_are_refused(directory: Path) -> None:
+    shutil.copy(directory / "certificates/localhost-rsa.pem", directory / SITE)
+    (complaint,) = complaints(directory, "frontend")
+    assert "both have an RSA key; keep one certificate for each type of key" in complaint
+
+
+def test_the_key_of_another_identity_is_refused(directory: Path) -> None:
+    shutil.copy(directory / "identities/worker-1.key", directory / "identities/frontend-1.key")
+    (complaint,) = complaints(directory, "frontend")
+    assert "frontend-1.key is not the key of" in complaint
+
+
+def test_trust_without_an_authority_is_refused(directory: Path) -> None:
+    shutil.copy(directory / SITE, directory / "authority/authority.pem")
+    (complaint,) = complaints(directory, "frontend")
+    assert complaint.startswith("frontend.pool.trust:")
+    assert "holds no CA certificate" in complaint
+
+
+@pytest.mark.parametrize(
+    ("start", "days", "said"),
+    [(-400, 365, "expired on"), (+2, 30, "is not valid before"), (-85, 90, "expires on")],
+)
+def test_dates_are_warned_of_and_stop_nothing(
+    directory: Path, start: int, days: int, said: str
+) -> None:
+    now = datetime.now(UTC)
+    authority = Authority.create("example", now)
+    public = authority.certificate.public_key()
+    begin = now + timedelta(days=start)
+    made = authority.issue(public, ["localhost"], CertificateProfile.SERVER, begin, days)
+    (directory / SITE).write_bytes(pem(made))
+    (warning,) = config_files.warnings(settings(directory), now)
+    assert warning.key == "frontend.sites[0].certificates[0]"
+    assert said in warning.text
+
+
+def test_a_short_lived_certificate_is_not_warned_of_all_its_life(directory: Path) -> None:
+    now = datetime.now(UTC)
+    authority = Authority.create("example", now)
+    public = authority.certificate.public_key()
+    made = authority.issue(public, ["localhost"], CertificateProfile.SERVER, now, 7)
+    (directory / SITE).write_bytes(pem(made))
+    assert config_files.warnings(settings(directory), now) == []
