@@ -9,7 +9,7 @@ NATIVE := $(wildcard offload/provider/*.c offload/provider/*.h)
 export PATH := $(PATH):/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo peers test check format bench fuzz constraints clean
+.PHONY: help setup demo peers test check lint types contracts format bench fuzz constraints clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,10 +29,16 @@ peers: ## install the real peers of the tests (nginx, haproxy, wrk, ...) where p
 test: setup peers ## run the tests
 	$(PYTHON_BIN)/python -m pytest $(ARGS)
 
-check: setup ## lint, types and the import contracts
+check: lint types contracts ## lint, types and the import contracts
+
+lint: setup
 	$(PYTHON_BIN)/ruff check .
 	$(PYTHON_BIN)/ruff format --check .
+
+types: setup
 	$(PYTHON_BIN)/mypy
+
+contracts: setup
 	$(PYTHON_BIN)/lint-imports --no-logo
 
 format: setup ## format the code and mend what the linter can
