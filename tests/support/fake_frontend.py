@@ -28,7 +28,7 @@ def serve(
     assert built == "built"
     if os.environ.get("FAKE_CRASH") == str(index):
         return 3
-    signal.signal(signal.SIGTERM, _on_term())
+    signal.signal(signal.SIGTERM, _on_term(sockets))
     with selectors.DefaultSelector() as selector:
         for listener in sockets:
             listener.listen(128)
@@ -39,13 +39,15 @@ def serve(
                 key.data(selector, key.fileobj, index)
 
 
-def _on_term() -> Any:
+def _on_term(sockets: list[socket.socket]) -> Any:
     terms = 0
 
     def handle(*_: Any) -> None:
         nonlocal terms
         terms += 1
         print(f"TERM {terms} in {os.getpid()}", flush=True)
+        for listener in sockets:
+            listener.close()
         if "FAKE_STUBBORN" not in os.environ and ("FAKE_SLOW" not in os.environ or terms > 1):
             raise SystemExit(0)
 
@@ -53,6 +55,9 @@ def _on_term() -> Any:
 
 
 def _accept(selector: selectors.BaseSelector, listener: socket.socket, index: int) -> None:
+    # The supervisor's copy of a closed listener may still wake the selector.
+    if listener.fileno() < 0:
+        return
     connection, _ = listener.accept()
     connection.sendall(f"{index} {os.getpid()}\n".encode())
     selector.register(connection, selectors.EVENT_READ, _command)
