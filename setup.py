@@ -8,7 +8,12 @@ HEADERS = ("provider", "keyref", "parameter", "openssl_abi", "guard", "hook")
 # Not -Wpedantic: the slots of CPython types hold functions in data pointers. The provider itself
 # keeps it: its test builds it so.
 WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wshadow", "-Wconversion")
-HARDENING = ("-fvisibility=hidden", "-fstack-protector-strong", "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2")
+HARDENING = (
+    "-fvisibility=hidden",
+    "-fstack-protector-strong",
+    "-U_FORTIFY_SOURCE",
+    "-D_FORTIFY_SOURCE=2",
+)
 
 setup(
     ext_modules=[
