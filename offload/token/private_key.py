@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from offload.keys.algorithm import Algorithm, algorithm_of
+from offload.keys.identifier import subject_key_identifier
 from offload.keys.scheme import SignatureScheme
 from offload.token.base import TokenError
 
@@ -55,15 +56,15 @@ class PrivateKey:
     The calls are made once, so that a signature costs two look-ups and the signature itself.
     """
 
-    __slots__ = ("_key", "algorithm", "public_key", "sign", "sign_digest")
+    __slots__ = ("_key", "algorithm", "public_key", "sign", "sign_digest", "ski")
 
     def __init__(self, key: _Key) -> None:
         """Raises UnsupportedKey if we have no use for such a key."""
         self._key = key
-        self.algorithm = algorithm_of(key.public_key())
-        self.public_key = key.public_key().public_bytes(
-            Encoding.DER, PublicFormat.SubjectPublicKeyInfo
-        )
+        public_key = key.public_key()
+        self.algorithm = algorithm_of(public_key)
+        self.ski = subject_key_identifier(public_key)
+        self.public_key = public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         schemes = self.algorithm.schemes | self.algorithm.schemes_tls12
         self.sign = {int(scheme): _signer(key, scheme) for scheme in schemes}
         self.sign_digest = {

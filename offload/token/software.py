@@ -14,10 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from offload.keys.algorithm import Algorithm, UnsupportedKey
-from offload.keys.identifier import subject_key_identifier
 from offload.keys.record import KeyRecord
 from offload.keys.scheme import SignatureScheme
 from offload.token.base import (
@@ -165,9 +163,8 @@ class SoftwareToken:
 
 
 def _record(label: str, key: PrivateKey) -> KeyRecord:
-    ski = subject_key_identifier(load_der_public_key(key.public_key))
     created = datetime.now(UTC).replace(microsecond=0)
-    return KeyRecord(ski, label, key.algorithm, key.public_key, created)
+    return KeyRecord(key.ski, label, key.algorithm, key.public_key, created)
 
 
 def _file_name(ski: bytes) -> str:

@@ -6,19 +6,10 @@ from typing import Protocol, cast
 
 from offload.observe.log import get_logger
 from offload.wire.codec import Decoder, encode
-from offload.wire.error import ProtocolError
-from offload.wire.message import (
-    Decrypt,
-    Failure,
-    Ping,
-    PlainSign,
-    Pong,
-    Signature,
-    TlsSign,
-    Unknown,
-)
+from offload.wire.error import ErrorCode, ProtocolError
+from offload.wire.message import Failure, Message, Ping, Pong, Signature
 from offload.worker.grant import Grant
-from offload.worker.policy import Order, Policy, Refusal
+from offload.worker.policy import Order, Policy, Refusal, Request
 
 # Unanswered orders on one link above which no more are read from it, and at which they are again.
 MAX_UNANSWERED = 512
@@ -37,8 +28,8 @@ class Host(Protocol):
     def policy_of(self, grant: Grant) -> Policy:
         """What that front-end may have signed now."""
 
-    def order(self, link: "Link", request_id: int, order: Order) -> None:
-        """Have it signed; `answer` gets the outcome."""
+    def order(self, link: "Link", orders: list[tuple[int, Order]]) -> None:
+        """Have each signed; `answer` gets the outcome with the order's number."""
 
     def refused(self, link: "Link", refusal: Refusal) -> None:
         """A request was refused."""
@@ -93,27 +84,36 @@ class Link(asyncio.Protocol):
         except ProtocolError as error:
             self._break("malformed_frame", str(error))
             return
-        decide = self._host.policy_of(grant).decide
+        self._take(messages, self._host.policy_of(grant))
+        if self._outgoing:
+            self.flush()
+        if self.unanswered > MAX_UNANSWERED:
+            self._regulate()
+
+    def _take(self, messages: list[Message], policy: Policy) -> None:
+        orders: list[tuple[int, Order]] = []
         for message in messages:
-            if isinstance(message, TlsSign | PlainSign | Decrypt | Unknown):
-                self._decided(message.id, decide(message))
-            elif isinstance(message, Ping):
+            # The exact type is asked for: this runs for each signature, and isinstance costs more.
+            if type(message) is Ping:
                 self._outgoing.append(encode(Pong(message.id, message.data)))
-        self.flush()
-        self._regulate()
+                continue
+            decision = policy.decide(cast(Request, message))
+            if type(decision) is Order:
+                orders.append((message.id, decision))
+            else:
+                self._refuse(message.id, cast(Refusal, decision))
+        if orders:
+            self.unanswered += len(orders)
+            self._host.order(self, orders)
 
-    def _decided(self, request_id: int, decision: Order | Refusal) -> None:
-        if isinstance(decision, Order):
-            self.unanswered += 1
-            self._host.order(self, request_id, decision)
-        else:
-            self._outgoing.append(encode(Failure(request_id, decision.code)))
-            self._host.refused(self, decision)
+    def _refuse(self, request_id: int, refusal: Refusal) -> None:
+        self._outgoing.append(encode(Failure(request_id, refusal.code)))
+        self._host.refused(self, refusal)
 
-    def answer(self, request_id: int, outcome: bytes | int) -> None:
+    def answer(self, request_id: int, outcome: bytes | ErrorCode) -> None:
         """Queue a signature or an error code for the peer; `flush` sends what is queued."""
         self.unanswered -= 1
-        if type(outcome) is bytes:
+        if isinstance(outcome, bytes):
             self._outgoing.append(encode(Signature(request_id, outcome)))
         else:
             self._outgoing.append(encode(Failure(request_id, outcome)))

@@ -4,6 +4,7 @@ import os
 import socket
 import ssl
 import sys
+from functools import partial
 from typing import NamedTuple
 
 from offload.config import Settings, Worker
@@ -76,16 +77,13 @@ def _supervise(worker: Worker, ready: _Ready) -> int:
     def serve(intake: socket.socket, row: int) -> None:
         serving.serve(worker, ready.token, ready.context, intake, board, row)
 
-    def serve_admin(listener: socket.socket) -> None:
-        admin.serve(listener, board)
-
     supervisor = Supervisor(
         ready.listener,
         serve,
         board,
         processes=processes,
         drain_timeout=worker.drain_timeout,
-        admin=(lambda listener=ready.admin: serve_admin(listener)) if ready.admin else None,
+        admin=partial(admin.serve, ready.admin, board) if ready.admin else None,
     )
     log.get_logger(__name__).info(
         "worker started",

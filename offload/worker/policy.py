@@ -94,11 +94,11 @@ class Policy:
 
     def decide(self, request: Request) -> Order | Refusal:
         """What to sign for `request`, or why not."""
-        if isinstance(request, TlsSign):
+        if type(request) is TlsSign:
             return self._tls_sign(request)
-        if isinstance(request, PlainSign):
+        if type(request) is PlainSign:
             return self._plain_sign(request)
-        return _DECRYPTION if isinstance(request, Decrypt) else _UNKNOWN_OPCODE
+        return _DECRYPTION if type(request) is Decrypt else _UNKNOWN_OPCODE
 
     def _tls_sign(self, request: TlsSign) -> Order | Refusal:
         legal = self._legal.get((request.ski, request.version, request.scheme))

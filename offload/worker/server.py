@@ -17,7 +17,7 @@ from offload.wire.error import ErrorCode
 from offload.worker.grant import Grant, Grants
 from offload.worker.link import Link
 from offload.worker.policy import Order, Policy, Refusal
-from offload.worker.signer import Signer
+from offload.worker.signer import Answer, Signer
 
 # Connections that have not shown a certificate yet; strangers can open no more at a time.
 MAX_HANDSHAKES = 256
@@ -32,8 +32,8 @@ _FAILURES = {
 
 _log = get_logger(__name__)
 
-# The link, the request's id on it, its algorithm and when it came.
-_Ticket = tuple[Link, int, Algorithm, float]
+# The link, the request's id on it, and when it came.
+_Ticket = tuple[Link, int, float]
 
 
 class Server:
@@ -102,7 +102,7 @@ class Server:
             )
         except OSError as error:  # ssl.SSLError is one
             connection.close()
-            self._turned_away("handshake", str(error))
+            self._turned_away("handshake", str(error) or "the peer left")
 
     def _turned_away(self, reason: str, detail: str) -> None:
         metrics.WORKER_LINK_ERRORS.labels(reason).inc()
@@ -169,9 +169,10 @@ class Server:
     def policy_of(self, grant: Grant) -> Policy:
         return self._policies[grant]
 
-    def order(self, link: Link, request_id: int, order: Order) -> None:
-        self._in_flight.value += 1
-        self._signer.submit((link, request_id, order.algorithm, perf_counter()), order)
+    def order(self, link: Link, orders: list[tuple[int, Order]]) -> None:
+        came = perf_counter()
+        self._in_flight.value += len(orders)
+        self._signer.submit([((link, number, came), order) for number, order in orders])
 
     def refused(self, link: Link, refusal: Refusal) -> None:
         metrics.WORKER_REFUSALS.labels(refusal.reason).inc()
@@ -199,22 +200,19 @@ class Server:
 
     # Answers
 
-    def _answered(self, answers: list[tuple[_Ticket, bytes | ErrorCode]]) -> None:
+    def _answered(self, answers: list[Answer[_Ticket]]) -> None:
         now = perf_counter()
         signed, seconds = self._signed, self._seconds
         links = set()
-        for (link, request_id, algorithm, came), outcome in answers:
+        for (link, request_id, came), order, outcome in answers:
             link.answer(request_id, outcome)
             links.add(link)
-            if type(outcome) is bytes:
+            algorithm = order.algorithm
+            if isinstance(outcome, bytes):
                 signed[algorithm].pending += 1
             else:
-                self._failed(algorithm, outcome)
+                metrics.WORKER_OPERATIONS.labels(algorithm, _FAILURES[outcome]).inc()
             seconds[algorithm].observe(now - came)
         self._in_flight.value -= len(answers)
         for link in links:
             link.flush()
-
-    def _failed(self, algorithm: Algorithm, outcome: bytes | ErrorCode) -> None:
-        reason = _FAILURES[ErrorCode(outcome)]
-        metrics.WORKER_OPERATIONS.labels(algorithm, reason).inc()

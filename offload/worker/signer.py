@@ -24,16 +24,18 @@ TURN = 16
 _log = get_logger(__name__)
 
 Ticket = TypeVar("Ticket")
+# Of each order: its ticket, itself, and the signature or why there is none.
+Answer = tuple[Ticket, Order, bytes | ErrorCode]
 
 
 class Signer(Generic[Ticket]):
-    """Takes orders with a ticket, gives answers with that ticket: a signature or an error code."""
+    """Takes orders with tickets that mean something to the caller, and gives answers."""
 
     def __init__(
         self,
         token: Token,
         loop: asyncio.AbstractEventLoop,
-        answered: Callable[[list[tuple[Ticket, bytes | ErrorCode]]], None],
+        answered: Callable[[list[Answer[Ticket]]], None],
         *,
         threads: int,
     ) -> None:
@@ -45,7 +47,7 @@ class Signer(Generic[Ticket]):
         self._waiting: deque[tuple[Ticket, Order]] = deque()
         self._turn_due = False
         self._costly: SimpleQueue[tuple[Ticket, Order] | None] = SimpleQueue()
-        self._done: deque[tuple[Ticket, bytes | ErrorCode]] = deque()
+        self._done: deque[Answer[Ticket]] = deque()
         self._woken = False
         self._threads = [
             threading.Thread(target=self._work, name=f"signer-{number}", daemon=True)
@@ -54,13 +56,14 @@ class Signer(Generic[Ticket]):
         for thread in self._threads:
             thread.start()
 
-    def submit(self, ticket: Ticket, order: Order) -> None:
-        """Have `order` signed; called on the loop."""
-        if order.algorithm not in self._quick:
-            self._costly.put((ticket, order))
-            return
-        self._waiting.append((ticket, order))
-        if not self._turn_due:
+    def submit(self, orders: list[tuple[Ticket, Order]]) -> None:
+        """Have them signed; called on the loop."""
+        for job in orders:
+            if job[1].algorithm in self._quick:
+                self._waiting.append(job)
+            else:
+                self._costly.put(job)
+        if self._waiting and not self._turn_due:
             self._turn_due = True
             self._loop.call_soon(self._turn)
 
@@ -74,7 +77,7 @@ class Signer(Generic[Ticket]):
         answers = []
         for _ in range(min(TURN, len(waiting))):
             ticket, order = waiting.popleft()
-            answers.append((ticket, sign(order)))
+            answers.append((ticket, order, sign(order)))
         self._turn_due = bool(waiting)
         if self._turn_due:
             self._loop.call_soon(self._turn)
@@ -83,7 +86,7 @@ class Signer(Generic[Ticket]):
     def _work(self) -> None:
         take, sign, done = self._costly.get, self._sign, self._done
         while (job := take()) is not None:
-            done.append((job[0], sign(job[1])))
+            done.append((*job, sign(job[1])))
             # One wake-up serves all answers that are there by the time the loop comes round.
             if not self._woken:
                 self._woken = True

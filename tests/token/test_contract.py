@@ -31,7 +31,7 @@ def make_software(directory: Path) -> Token:
 MAKERS: dict[str, Maker] = {"software": make_software}
 
 
-@pytest.fixture(params=MAKERS.values(), ids=MAKERS.keys(), scope="module")
+@pytest.fixture(params=list(MAKERS.values()), ids=list(MAKERS), scope="module")
 def token(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Token:
     maker: Maker = request.param
     return maker(tmp_path_factory.mktemp("contract"))
@@ -137,7 +137,7 @@ def test_an_unknown_key_is_not_found(token: Token) -> None:
         token.sign_digest(bytes(20), SignatureScheme.ECDSA_SECP256R1_SHA256, bytes(32))
 
 
-@pytest.mark.parametrize("maker", MAKERS.values(), ids=MAKERS.keys())
+@pytest.mark.parametrize("maker", list(MAKERS.values()), ids=list(MAKERS))
 def test_a_closed_token_signs_no_more(maker: Maker, tmp_path: Path) -> None:
     token = maker(tmp_path)
     record = token.generate("one", Algorithm.ED25519)
