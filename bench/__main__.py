@@ -5,6 +5,7 @@ import os
 import platform
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -81,9 +82,10 @@ def _run(lab: Lab, arguments: argparse.Namespace) -> tuple[list[Row], dict[str, 
     if not has_stream():
         bench.note_missing("nginx stream module", "measured as an HTTP proxy instead")
     rows: list[Row] = []
-    for name in arguments.only:
-        print(f"{name} ...", file=sys.stderr, flush=True)
+    for name in (name for name in MEASURES if name in arguments.only):
+        start = time.monotonic()
         rows += MEASURES[name](bench)
+        print(f"{name}: {time.monotonic() - start:.1f} s", file=sys.stderr, flush=True)
     return rows, bench.missing
 
 

@@ -79,23 +79,20 @@ def _proportional_bytes(pid: int) -> int:
 
 
 class Stopwatch:
-    """Processor time of a tree from construction on; the tree must stay the same."""
+    """Processor time of a tree from construction or the last restart; the tree must not change."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
         self._pids = tree(pid)
+        self.restart()
+
+    def restart(self) -> None:
+        """Count from now on."""
         self._before = cpu_seconds(self._pids)
 
     def seconds(self) -> float:
-        """Processor seconds spent since construction; raises Vanished if the tree changed."""
+        """Processor seconds spent since then; raises Vanished if the tree changed."""
+        spent = cpu_seconds(self._pids) - self._before
         if tree(self._pid) != self._pids:
             raise Vanished(f"the processes under {self._pid} changed during the measure")
-        return cpu_seconds(self._pids) - self._before
-
-    def per(self, done: float) -> float:
-        """Processor seconds spent since construction for each unit done.
-
-        Raises Vanished as `seconds`, ZeroDivisionError never: nothing done is infinitely dear.
-        """
-        spent = self.seconds()
-        return spent / done if done > 0 else float("inf")
+        return spent

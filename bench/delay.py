@@ -1,9 +1,10 @@
-"""A TCP relay that delays what goes to the server: `python -m bench.delay LISTEN SERVER MS`.
+"""A TCP relay that delays what goes to the server: `python -m bench.delay LISTEN SERVER MS...`.
 
 It stands between a front-end and a worker, so that every signature takes so much longer. Each
 chunk sent towards the server is handed on `delay` seconds after it came; answers go back at once,
 so a request and its answer take `delay` longer together. Order is kept, bandwidth is not limited,
 and a chunk costs one timer at most: thousands of requests can be under way in the delay at once.
+SIGUSR1 changes to the next of the delays given, after the last to the first again.
 """
 
 import argparse
@@ -11,16 +12,19 @@ import asyncio
 import contextlib
 import signal
 from collections import deque
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import uvloop
 
+Delay = Callable[[], float]
+
 
 class DelayLine:
-    """Chunks on their way to a transport, each due `delay` seconds after it was put in."""
+    """Chunks on their way to a transport, each due `delay()` seconds after it was put in."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, out: asyncio.Transport, delay: float
+        self, loop: asyncio.AbstractEventLoop, out: asyncio.Transport, delay: Delay
     ) -> None:
         self._loop = loop
         self._out = out
@@ -29,10 +33,11 @@ class DelayLine:
 
     def put(self, data: bytes) -> None:
         """Send data after the delay; an empty chunk ends the stream."""
-        if not self._delay:
+        delay = self._delay()
+        if not delay and not self._queue:
             self._deliver(data)
             return
-        due = self._loop.time() + self._delay
+        due = self._loop.time() + delay
         self._queue.append((due, data))
         if len(self._queue) == 1:
             self._loop.call_at(due, self._due)
@@ -72,7 +77,7 @@ class Client(asyncio.Protocol):
     """An accepted connection: connects to the server and sends it everything late."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, server: tuple[str, int], delay: float
+        self, loop: asyncio.AbstractEventLoop, server: tuple[str, int], delay: Delay
     ) -> None:
         self._loop = loop
         self._server = server
@@ -115,16 +120,18 @@ class Client(asyncio.Protocol):
             self._task.cancel()
 
 
-async def serve(listen: tuple[str, int], server: tuple[str, int], delay: float) -> asyncio.Server:
-    """Start relaying from one address to another with a delay in seconds."""
+async def serve(listen: tuple[str, int], server: tuple[str, int], delay: Delay) -> asyncio.Server:
+    """Start relaying from one address to another; each chunk asks for its delay in seconds."""
     loop = asyncio.get_running_loop()
     return await loop.create_server(lambda: Client(loop, server, delay), *listen)
 
 
-async def _run(listen: int, server: int, delay: float) -> None:
-    stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    relay = await serve(("127.0.0.1", listen), ("127.0.0.1", server), delay)
+async def _run(listen: int, server: int, milliseconds: Sequence[float]) -> None:
+    stop, delays = asyncio.Event(), deque(delay / 1e3 for delay in milliseconds)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_signal_handler(signal.SIGUSR1, delays.rotate, -1)
+    relay = await serve(("127.0.0.1", listen), ("127.0.0.1", server), lambda: delays[0])
     await stop.wait()
     relay.close()
 
@@ -134,13 +141,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.delay", description=__doc__)
     parser.add_argument("listen", type=int, help="loopback port to listen on")
     parser.add_argument("server", type=int, help="loopback port to relay to")
-    parser.add_argument("milliseconds", type=float, help="delay of what goes to the server")
+    parser.add_argument("milliseconds", type=float, nargs="+", help="delays to choose from")
     arguments = parser.parse_args()
     with (
         contextlib.suppress(KeyboardInterrupt),
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
-        runner.run(_run(arguments.listen, arguments.server, arguments.milliseconds / 1e3))
+        runner.run(_run(arguments.listen, arguments.server, arguments.milliseconds))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The measures: what is divided by what, for which subjects, in which turns."""
 
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from bench import load
 from bench.cpu import Stopwatch, Vanished, proportional_bytes, tree
 from bench.lab import LOAD_CORE
 from bench.nginx import LARGE_FILE_BYTES
-from bench.process import SubjectUnavailable, free_port
+from bench.process import Process, SubjectUnavailable, free_port
 from bench.report import Row, rows_of
 from bench.run import Bench, Subject, interleaved
 from bench.signatures import worker_signature
@@ -17,7 +18,12 @@ from bench.signatures import worker_signature
 KEYS = ("p-256", "rsa-2048", "rsa-4096")
 DELAYS_MS = (0, 20, 100)
 SUITES = {"aes-128": "TLS_AES_128_GCM_SHA256", "aes-256": "TLS_AES_256_GCM_SHA384"}
-WARM_UP_SECONDS = 0.25
+# Where a handshake takes long, few connections: they tend to be served in step, in waves.
+CONNECTIONS = {"p-256": 32, "rsa-2048": 32, "rsa-4096": 8}
+# By Little's law the longest delay keeps 100 of them busy at 1,000 handshakes/s.
+RATE_CONNECTIONS = 256
+WARM_UP_SECONDS = 0.2
+SPARE_SECONDS = 8.0
 
 
 def handshake_cpu(bench: Bench) -> list[Row]:
@@ -41,7 +47,8 @@ def handshake_only_cpu(bench: Bench) -> list[Row]:
     def sample(subject: Subject) -> float:
         process, port = bench.running(subject, "p-256")
         watch = Stopwatch(process.pid)
-        return watch.per(load.handshakes(port, seconds=bench.plan.handshake_seconds)) * 1e6
+        done = load.handshakes(port, seconds=bench.plan.handshake_seconds)
+        return watch.seconds() / done * 1e6
 
     if not bench.plan.extras:
         return []
@@ -63,24 +70,45 @@ def keepalive_cpu(bench: Bench) -> list[Row]:
 
 def _cpu_per_request(bench: Bench, key: str, close: bool, subject: Subject) -> float:
     process, port = bench.running(subject, key)
-    with load.requests(port, connections=32, close=close):
-        time.sleep(WARM_UP_SECONDS)
-        before = bench.backend.requests()
-        watch = Stopwatch(process.pid)
-        time.sleep(bench.plan.handshake_seconds)
-        # Each question counts itself; the load goes on meanwhile, so no half-done work is counted.
-        done = bench.backend.requests() - before - 1
-        return watch.per(done) * 1e6
+    connections = CONNECTIONS[key]
+    watch = Stopwatch(process.pid)
+    with load.requests(port, connections=connections, close=close):
+        _served(bench, WARM_UP_SECONDS, connections)
+        done = _served(bench, bench.plan.handshake_seconds, connections, watch.restart)
+        spent = watch.seconds()
+    return spent / done * 1e6
+
+
+def _served(
+    bench: Bench, seconds: float, at_least: int, started: Callable[[], None] = lambda: None
+) -> int:
+    """Wait so long, and on until so many requests were served; how many were, by the backend.
+
+    The load goes on before and after, so that no half-done handshake is counted; `started` is
+    called when the count starts. Raises LoadFailed if it takes too long.
+    """
+    first = bench.backend.requests()
+    started()
+    deadline = time.monotonic() + seconds + SPARE_SECONDS
+    questions = 0
+    while time.monotonic() < deadline:
+        time.sleep(0.05 if questions else seconds)
+        questions += 1  # which the backend counts as requests too
+        done = bench.backend.requests() - first - questions
+        if done >= at_least:
+            return done
+    raise load.LoadFailed(f"{SPARE_SECONDS:g} s more were not enough for {at_least} requests")
 
 
 def handshake_rate(bench: Bench) -> list[Row]:
     """Full handshakes/s with a delay added to every signature, and the ratio to no delay."""
-    plan, samples = bench.plan, dict[int, list[float]]()
+    samples: dict[int, list[float]] = {delay: [] for delay in DELAYS_MS}
     try:
-        ports = {delay: _delayed_frontend(bench, delay) for delay in DELAYS_MS}
-        for _ in range(max(1, plan.rounds // 2)):
-            for delay, port in ports.items():
-                samples.setdefault(delay, []).append(_rate(bench, port))
+        relay, port = _delayed_frontend(bench)
+        for _ in range(bench.plan.rate_rounds):
+            for delay in DELAYS_MS:
+                samples[delay].append(_rate(bench, port))
+                relay.signal(signal.SIGUSR1)  # on to the next delay
     except (SubjectUnavailable, load.LoadFailed, OSError) as error:
         bench.note_missing("handshake_rate offload", str(error))
         return []
@@ -93,23 +121,22 @@ def handshake_rate(bench: Bench) -> list[Row]:
     return rows
 
 
-def _delayed_frontend(bench: Bench, delay: int) -> int:
-    relay = free_port()
+def _delayed_frontend(bench: Bench) -> tuple[Process, int]:
+    port = free_port()
     worker = bench.offload.worker_port(bench.lab)
-    command = [sys.executable, "-m", "bench.delay", str(relay), str(worker), str(delay)]
-    process = bench.lab.start(f"delay-{delay}", command, core=LOAD_CORE)
-    bench.lab.wait_listening(process, relay)
+    delays = [str(delay) for delay in DELAYS_MS]
+    command = [sys.executable, "-m", "bench.delay", str(port), str(worker), *delays]
+    relay = bench.lab.start("delay", command, core=LOAD_CORE)
+    bench.lab.wait_listening(relay, port)
     start = bench.offload.start_frontend
-    return start(bench.lab, "p-256", bench.backend.port, worker=relay)[1]
+    return relay, start(bench.lab, "p-256", bench.backend.port, worker=port)[1]
 
 
 def _rate(bench: Bench, port: int) -> float:
-    # By Little's law the longest delay at the highest rate seen keeps fewer than these busy.
-    with load.requests(port, connections=400, close=True):
-        time.sleep(max(DELAYS_MS) / 1e3 + 2 * WARM_UP_SECONDS)
-        before, start = bench.backend.requests(), time.monotonic()
-        time.sleep(bench.plan.rate_seconds)
-        done = bench.backend.requests() - before - 1
+    with load.requests(port, connections=RATE_CONNECTIONS, close=True):
+        _served(bench, WARM_UP_SECONDS, RATE_CONNECTIONS)
+        start = time.monotonic()
+        done = _served(bench, bench.plan.rate_seconds, RATE_CONNECTIONS)
         return done / (time.monotonic() - start)
 
 
@@ -137,22 +164,26 @@ def relay_cpu(bench: Bench) -> list[Row]:
 def _cpu_per_gigabyte(bench: Bench, transfer: Callable[[int], float], subject: Subject) -> float:
     process, port = bench.running(subject, "p-256")
     watch = Stopwatch(process.pid)
-    return watch.per(transfer(port))
+    gigabytes = transfer(port)
+    return watch.seconds() / gigabytes
 
 
 def idle_memory(bench: Bench) -> list[Row]:
-    """KiB of an idle connection, after its handshake and after a request besides."""
+    """KiB of an idle connection, after its handshake and after a request besides.
+
+    It comes before any other measure: a process that had many connections before has memory left
+    over from them, and would seem to need less for new ones.
+    """
     samples: dict[str, dict[str, list[float]]] = {"handshake": {}, "request": {}}
     for subject in bench.subjects:
         try:
-            process, port = bench.fresh(subject, "p-256")
+            process, port = bench.running(subject, "p-256")
             handshake, request = _idle_kibibytes(bench, process.pid, port)
         except (SubjectUnavailable, load.LoadFailed, Vanished, OSError) as error:
             bench.note_missing(f"idle_memory {subject.name}", str(error))
             continue
         samples["handshake"][subject.name] = [handshake]
         samples["request"][subject.name] = [request]
-        process.stop()
     return [row for key, by in samples.items() for row in rows_of("idle_memory", key, "KiB", by)]
 
 
@@ -169,11 +200,11 @@ def _idle_kibibytes(bench: Bench, pid: int, port: int) -> tuple[float, float]:
 
 
 MEASURES: dict[str, Callable[[Bench], list[Row]]] = {
+    "idle_memory": idle_memory,
     "handshake_cpu": handshake_cpu,
     "handshake_only_cpu": handshake_only_cpu,
     "handshake_rate": handshake_rate,
     "worker_signature": worker_signature,
     "keepalive_cpu": keepalive_cpu,
     "relay_cpu": relay_cpu,
-    "idle_memory": idle_memory,
 }

@@ -50,6 +50,10 @@ class Process:
     def running(self) -> bool:
         return self._popen.poll() is None
 
+    def signal(self, number: signal.Signals) -> None:
+        """Send the process itself a signal."""
+        self._popen.send_signal(number)
+
     def last_words(self) -> str:
         """The end of what the process printed, for an error message."""
         return self.log.read_text(errors="replace").strip()[-300:]

@@ -1,6 +1,7 @@
 """One run: its plan, its subjects, and how they take turns."""
 
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -28,33 +29,40 @@ class Plan:
 
     rounds: int
     handshake_seconds: float
+    rate_rounds: int
     rate_seconds: float
     signature_rounds: int
     signature_seconds: float
     relay_rounds: int
     idle: int
     extras: bool
+    # From then on since its start, the run does no second rounds.
+    patience_seconds: float
 
 
 QUICK = Plan(
     rounds=2,
-    handshake_seconds=0.5,
-    rate_seconds=1.5,
+    handshake_seconds=0.35,
+    rate_rounds=1,
+    rate_seconds=1.0,
     signature_rounds=1,
     signature_seconds=0.7,
     relay_rounds=1,
     idle=300,
     extras=False,
+    patience_seconds=22.0,
 )
 FULL = Plan(
     rounds=9,
     handshake_seconds=1.5,
+    rate_rounds=4,
     rate_seconds=4.0,
     signature_rounds=5,
     signature_seconds=2.0,
     relay_rounds=5,
     idle=1000,
     extras=True,
+    patience_seconds=600.0,
 )
 
 
@@ -68,6 +76,7 @@ class Bench:
     subjects: tuple[Subject, ...]
     offload: Offload
     missing: dict[str, str] = field(default_factory=dict)
+    started: float = field(default_factory=time.monotonic)
     _unavailable: dict[str, str] = field(default_factory=dict)
     _running: dict[tuple[str, str], tuple[Process, int]] = field(default_factory=dict)
 
@@ -111,7 +120,9 @@ def interleaved(
     """Samples of each subject, taken in turns; a subject that fails is noted and left out."""
     samples: dict[str, list[float]] = {subject.name: [] for subject in bench.subjects}
     left = list(bench.subjects)
-    for _ in range(rounds):
+    for turn in range(rounds):
+        if turn and time.monotonic() - bench.started > bench.plan.patience_seconds:
+            break
         for subject in tuple(left):
             try:
                 samples[subject.name].append(sample(subject))

@@ -48,16 +48,16 @@ class Out:
         self.ended = True
 
 
-def line(seconds: float) -> tuple[delay.DelayLine, Clock, Out]:
+def line(*delays: float) -> tuple[delay.DelayLine, Clock, Out]:
     clock, out = Clock(), Out()
     made = delay.DelayLine(
-        cast(asyncio.AbstractEventLoop, clock), cast(asyncio.Transport, out), seconds
+        cast(asyncio.AbstractEventLoop, clock), cast(asyncio.Transport, out), iter(delays).__next__
     )
     return made, clock, out
 
 
 def test_each_chunk_waits_its_own_delay_and_order_is_kept() -> None:
-    made, clock, out = line(0.1)
+    made, clock, out = line(0.1, 0.1, 0.1, 0.1)
     made.put(b"a")
     clock.advance(0.05)
     made.put(b"b")
@@ -79,6 +79,19 @@ def test_no_delay_needs_no_timer() -> None:
     assert (out.written, clock.timers) == ([b"a"], [])
 
 
+def test_a_shorter_delay_never_overtakes() -> None:
+    made, clock, out = line(0.1, 0, 0.02, 0)
+    made.put(b"a")
+    made.put(b"b")
+    clock.advance(0.05)
+    made.put(b"c")
+    assert out.written == []
+    clock.advance(0.1)
+    assert out.written == [b"a", b"b", b"c"]
+    made.put(b"d")
+    assert out.written == [b"a", b"b", b"c", b"d"]
+
+
 LOOPS = [asyncio.new_event_loop, uvloop.new_event_loop]
 
 
@@ -98,7 +111,9 @@ async def carry(seconds: float) -> None:
         writer.close()
 
     server = await asyncio.start_server(echo, "127.0.0.1", 0)
-    relay = await delay.serve(("127.0.0.1", 0), server.sockets[0].getsockname()[:2], seconds)
+    relay = await delay.serve(
+        ("127.0.0.1", 0), server.sockets[0].getsockname()[:2], lambda: seconds
+    )
     reader, writer = await asyncio.open_connection(*relay.sockets[0].getsockname()[:2])
     sent = b"".join(number.to_bytes(4, "big") for number in range(20_000))
     writer.write(sent)
@@ -115,7 +130,7 @@ async def test_a_server_that_is_not_there_ends_the_connection() -> None:
     gone = server.sockets[0].getsockname()[:2]
     server.close()
     await server.wait_closed()
-    relay = await delay.serve(("127.0.0.1", 0), gone, 0.01)
+    relay = await delay.serve(("127.0.0.1", 0), gone, lambda: 0.01)
     reader, writer = await asyncio.open_connection(*relay.sockets[0].getsockname()[:2])
     assert await reader.read() == b""
     writer.close()
