@@ -8,7 +8,7 @@ from typing import Any
 
 
 def dumps(table: Mapping[str, Any]) -> str:
-    """`table` as TOML. Values: str, bool, int, float, and lists and mappings of these."""
+    """`table` as TOML. Values: str, bool, int, finite float, and lists and mappings of these."""
     return "\n".join(_lines(table, "")).strip() + "\n"
 
 

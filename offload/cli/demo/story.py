@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -145,20 +144,21 @@ def _show_memory(cast: Cast, directory: Path) -> None:
     keys = private_keys(directory / "token", directory / "token.passphrase")
     secrets = {label: needles(key) for label, key in keys.items()}
     _title("Search of the processes' memory for the private keys")
-    front_end = _scanned([cast.front_end], secrets)
+    front_end = _scanned(cast.front_end, secrets)
     if front_end.found:
         found = ", ".join(sorted(front_end.found))
         raise Failure(f"private keys lie in the front-end's memory: {found}")
     _fact("front-end", _verdict(front_end, "no private key"))
-    worker = _scanned(cast.workers, secrets)
-    if worker.size is not None and worker.found != frozenset(keys):
-        raise Failure("the search does not find the keys in the workers, so it proves nothing")
-    _fact("workers", _verdict(worker, f"found {' and '.join(sorted(worker.found))}"))
+    for child in cast.workers:
+        worker = _scanned(child, secrets)
+        if worker.size is not None and worker.found != frozenset(keys):
+            raise Failure(f"the search misses keys in {child.name}, so it proves nothing")
+        _fact(child.name, _verdict(worker, f"found {' and '.join(sorted(worker.found))}"))
 
 
-def _scanned(children: Sequence[Child], secrets: dict[str, list[bytes]]) -> Scan:
-    """All processes of `children` as one; the size is None if any may not be read."""
-    scans = [scan(pid, secrets) for child in children for pid in family(child.pid)]
+def _scanned(child: Child, secrets: dict[str, list[bytes]]) -> Scan:
+    """All processes of `child` as one; the size is None if any may not be read."""
+    scans = [scan(pid, secrets) for pid in family(child.pid)]
     found = frozenset[str]().union(*(each.found for each in scans))
     sizes = [each.size for each in scans if each.size is not None]
     return Scan(found, sum(sizes) if len(sizes) == len(scans) else None)

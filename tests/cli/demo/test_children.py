@@ -1,0 +1,116 @@
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from offload.cli.demo.children import Children, family
+from offload.cli.failure import Failure
+
+SLEEPER = "import signal, sys; sys.stdout.write('up\\n'); sys.stdout.flush(); signal.pause()"
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Modules for the children to run."""
+    (tmp_path / "sleeper.py").write_text(SLEEPER)
+    (tmp_path / "stubborn.py").write_text(
+        "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + SLEEPER
+    )
+    (tmp_path / "parent.py").write_text(
+        f"import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', {SLEEPER!r}])\n{SLEEPER}"
+    )
+    (tmp_path / "failing.py").write_text("raise SystemExit('first line\\nit cannot work')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+
+def up(log: Path, count: int = 1) -> bool:
+    return log.read_text().count("up") >= count
+
+
+@pytest.mark.usefixtures("programs")
+def test_leaving_ends_every_child(tmp_path: Path) -> None:
+    with Children(tmp_path / "logs") as children:
+        started = [children.start(name, "sleeper") for name in ("a", "b")]
+        for child in started:
+            children.wait_until(lambda log=child.log: up(log), "start")  # type: ignore[misc]
+        assert all(child.process.poll() is None for child in started)
+    assert [child.process.returncode for child in started] == [-signal.SIGTERM] * 2
+
+
+@pytest.mark.usefixtures("programs")
+def test_an_interrupt_ends_every_child(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), Children(tmp_path / "logs") as children:
+        child = children.start("a", "sleeper")
+        raise KeyboardInterrupt
+    assert child.process.returncode is not None
+
+
+@pytest.mark.usefixtures("programs")
+def test_a_stubborn_child_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("offload.cli.demo.children._STOP_SECONDS", 0.05)
+    with Children(tmp_path / "logs") as children:
+        child = children.start("a", "stubborn")
+        children.wait_until(lambda: up(child.log), "start")
+    assert child.process.returncode == -signal.SIGKILL
+
+
+@pytest.mark.usefixtures("programs")
+@pytest.mark.parametrize("how", ["wait_until", "watch"])
+def test_a_child_that_ends_is_said_with_its_last_words(tmp_path: Path, how: str) -> None:
+    with (
+        pytest.raises(Failure, match="^a ended: it cannot work$"),
+        Children(tmp_path / "logs") as children,
+    ):
+        children.start("a", "failing")
+        if how == "watch":
+            children.watch()
+        children.wait_until(lambda: False, "nothing")
+
+
+def test_waiting_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("offload.cli.demo.children._START_SECONDS", 0.05)
+    with (
+        pytest.raises(Failure, match="^readiness did not come about within"),
+        Children(tmp_path / "logs") as children,
+    ):
+        children.wait_until(lambda: False, "readiness")
+
+
+@pytest.mark.usefixtures("programs")
+def test_a_family_is_a_process_and_its_descendants(tmp_path: Path) -> None:
+    with Children(tmp_path / "logs") as children:
+        child = children.start("a", "parent")
+        children.wait_until(lambda: up(child.log, 2), "start")
+        members = family(child.pid)
+        assert members[0] == child.pid
+        assert len(members) == 2
+        assert set(members) <= set(family(os.getpid()))
+        os.kill(members[1], signal.SIGKILL)
+
+
+@pytest.mark.usefixtures("programs")
+def test_children_end_when_the_demonstration_is_killed(tmp_path: Path) -> None:
+    program = (
+        "import os, sys\nfrom pathlib import Path\n"
+        "from offload.cli.demo.children import Children\n"
+        f"with Children(Path({str(tmp_path / 'logs')!r})) as children:\n"
+        "    child = children.start('a', 'sleeper')\n"
+        "    children.wait_until(lambda: 'up' in child.log.read_text(), 'start')\n"
+        "    print(child.pid, flush=True)\n"
+        "    children.watch()\n"
+    )
+    root = str(Path(__file__).parents[3])
+    paths = {**os.environ, "PYTHONPATH": f"{tmp_path}:{root}"}
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, env=paths
+    ) as started:
+        assert started.stdout is not None
+        descriptor = os.pidfd_open(int(started.stdout.readline()))
+        started.kill()
+    import select
+
+    assert select.select([descriptor], [], [], 10)[0] == [descriptor]
+    os.close(descriptor)

@@ -1,0 +1,59 @@
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+from support.processes import Spawner
+
+from offload.cli.demo.children import family
+from offload.cli.demo.story import WORKERS, Ports
+
+
+def test_the_demonstration_verifies_itself(tmp_path: Path, spawn: Spawner) -> None:
+    directory = tmp_path / "state"
+    demo = spawn(sys.executable, "-m", "offload", "demo", "--once", "--directory", directory)
+    assert demo.wait(50) == 0, demo.output
+    told = demo.output
+    assert re.search(r"protocol +TLSv1.3\n +group +X25519MLKEM768", told)
+    assert re.search(r"protocol +TLSv1.2\n", told)
+    assert re.search(r"front-end +(no private key|not permitted)", told)
+    assert len(re.findall(r"signed by +worker-[12]\n", told)) == 2
+    assert told.endswith("All as it should be\n")
+    assert {path.stem for path in (directory / "logs").iterdir()} == {
+        "frontend",
+        "website",
+        *WORKERS,
+    }
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_leaves_nothing_running(
+    tmp_path: Path, spawn: Spawner, number: signal.Signals
+) -> None:
+    demo = spawn(sys.executable, "-m", "offload", "demo", "--directory", tmp_path / "state")
+    demo.wait_for_output("end it +Ctrl-C", 50)
+    assert re.search(r"curl +curl --cacert \S+ https://localhost:\d+/", demo.output)
+    members = family(demo.pid)
+    assert len(members) > len(WORKERS) + 2
+    demo.signal(number)
+    assert demo.wait() == 0
+    assert [pid for pid in members if Path(f"/proc/{pid}").exists()] == []
+
+
+def test_a_failed_start_is_said_and_cleaned_up(tmp_path: Path, spawn: Spawner) -> None:
+    broken = {"OFFLOAD_WORKER__THREADS": "none"}
+    arguments = ["demo", "--once", "--directory", str(tmp_path / "state")]
+    demo = spawn(sys.executable, "-m", "offload", *arguments, env=broken)
+    assert demo.wait(50) == 1
+    assert re.search(r"^offload: error: worker-[12] ended: ", demo.output, re.MULTILINE)
+    assert "Traceback" not in demo.output
+    assert os.getpid() in family(os.getpid())
+
+
+def test_everything_has_a_port_of_its_own() -> None:
+    ports = Ports.choose()
+    numbers = [ports.site, ports.admin, ports.website, *ports.workers, *ports.worker_admins]
+    assert len(set(numbers)) == len(numbers) == 7
+    assert ports.admin_url == f"http://127.0.0.1:{ports.admin}"
