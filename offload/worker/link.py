@@ -13,7 +13,7 @@ from offload.worker.policy import Order, Policy, Refusal, Request
 
 # Unanswered orders on one link above which no more are read from it, and at which they are again.
 MAX_UNANSWERED = 512
-_RESUME_AT = MAX_UNANSWERED // 2
+RESUME_AT = MAX_UNANSWERED // 2
 _WRITE_BUFFER = 256 * 1024
 
 _log = get_logger(__name__)
@@ -162,7 +162,7 @@ class Link(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        limit = _RESUME_AT if self._paused else MAX_UNANSWERED
+        limit = RESUME_AT if self._paused else MAX_UNANSWERED
         pause = self._choked or self._closing or self.unanswered > limit
         if pause and not self._paused:
             transport.pause_reading()

@@ -153,9 +153,7 @@ def test_nothing_but_a_server_handshake_is_ever_signed(
 
 
 def test_a_key_that_is_not_granted_looks_like_one_that_is_not_there() -> None:
-    policy = Policy(
-        Grant("f", "", [str(Algorithm.P_256)]), RECORDS.values(), plain_digests=True
-    )
+    policy = Policy(Grant("f", "", [str(Algorithm.P_256)]), RECORDS.values(), plain_digests=True)
     for algorithm in set(Algorithm) - {Algorithm.P_256}:
         scheme = min(algorithm.schemes)
         expected = (ErrorCode.KEY_NOT_FOUND, "not_granted")
@@ -192,7 +190,8 @@ PLAIN_CASES = {
     **{(Opcode[f"RSA_PSS_SIGN_SHA{n}"], f"rsa-{size}"): f"RSA_PSS_RSAE_SHA{n}"
        for n in (256, 384, 512) for size in (2048, 3072, 4096)},
     **{(Opcode[f"ECDSA_SIGN_SHA{n}"], curve): f"ECDSA_SECP{bits}R1_SHA{n}"
-       for n, bits in ((256, 256), (384, 384), (512, 521)) for curve in ("p-256", "p-384", "p-521")},
+       for n, bits in ((256, 256), (384, 384), (512, 521))
+       for curve in ("p-256", "p-384", "p-521")},
 }  # fmt: skip
 
 

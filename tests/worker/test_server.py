@@ -1,0 +1,313 @@
+"""The server over real mutual TLS on the loopback address."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+
+import pytest
+from support.front_end import FrontEnd, client_context
+from support.pki import PKI, Issued
+
+from offload.config import FrontendGrant, Identity
+from offload.keys.algorithm import Algorithm
+from offload.keys.record import KeyRecord
+from offload.keys.scheme import SignatureScheme
+from offload.observe import metrics
+from offload.observe.family import CounterFamily
+from offload.token.base import KeyNotFound, TokenError
+from offload.token.fake import FakeToken
+from offload.wire.codec import encode
+from offload.wire.error import ErrorCode
+from offload.wire.message import (
+    Decrypt,
+    Failure,
+    Ping,
+    PlainSign,
+    Pong,
+    Signature,
+    TlsSign,
+    Unknown,
+)
+from offload.wire.opcode import Opcode
+from offload.worker import link as link_module
+from offload.worker.context import server_context
+from offload.worker.policy import SERVER_CONTEXT, TLS_1_3
+from offload.worker.server import Server
+
+
+def record(label: str, algorithm: Algorithm) -> KeyRecord:
+    ski = label.encode().ljust(20, b"-")
+    return KeyRecord(ski, label, algorithm, b"", datetime.now(UTC))
+
+
+QUICK = record("quick", Algorithm.P_256)
+COSTLY = record("costly", Algorithm.RSA_2048)
+SECRET = record("secret", Algorithm.P_256)
+HASH = bytes(range(32))
+
+
+@pytest.fixture(scope="module")
+def known(pki: PKI) -> Issued:
+    return pki.identity("known-front-end")
+
+
+@pytest.fixture(scope="module")
+def worker_identity(pki: PKI) -> Identity:
+    issued = pki.identity("worker")
+    return Identity(certificate=issued.certificate_path, key=issued.key_path)
+
+
+@pytest.fixture
+def token() -> Iterator[FakeToken]:
+    token = FakeToken([QUICK, COSTLY, SECRET], quick=[Algorithm.P_256])
+    yield token
+    token.close()
+
+
+class Running:
+    """A server behind a listening socket on the test's own loop."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.link_counts: list[int] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.setblocking(False)
+        self.port: int = self._listener.getsockname()[1]
+        asyncio.get_running_loop().add_reader(self._listener, self._accept)
+
+    def _accept(self) -> None:
+        self.server.accept(self._listener.accept()[0])
+
+    def stop(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._listener)
+        self._listener.close()
+        self.server.close()
+
+
+@pytest.fixture
+async def running(
+    token: FakeToken, known: Issued, worker_identity: Identity, pki: PKI
+) -> AsyncIterator[Running]:
+    grant = FrontendGrant(name="known", fingerprint=known.fingerprint, keys=("quick", "costly"))
+    context = server_context(worker_identity, pki.root_path)
+    running = Running(Server(token, [grant], context, threads=2))
+    yield running
+    token.release()
+    running.stop()
+
+
+@pytest.fixture
+async def front_end(running: Running, known: Issued, pki: PKI) -> AsyncIterator[FrontEnd]:
+    front_end = await FrontEnd.connect(running.port, client_context(known, pki.root_path))
+    yield front_end
+    front_end.close()
+
+
+def tls_sign(number: int, key: KeyRecord, payload: bytes = HASH) -> TlsSign:
+    scheme = {
+        Algorithm.P_256: SignatureScheme.ECDSA_SECP256R1_SHA256,
+        Algorithm.RSA_2048: SignatureScheme.RSA_PSS_RSAE_SHA256,
+    }[key.algorithm]
+    return TlsSign(number, key.ski, scheme, TLS_1_3, payload)
+
+
+def count(family: CounterFamily, *labels: str) -> float:
+    metrics.flush()
+    name = family.name
+    return (
+        metrics.REGISTRY.get_sample_value(name, dict(zip(family.label_names, labels, strict=True)))
+        or 0.0
+    )
+
+
+@pytest.mark.parametrize("key", [QUICK, COSTLY], ids=["on-the-loop", "in-a-thread"])
+async def test_a_handshake_is_signed(front_end: FrontEnd, key: KeyRecord) -> None:
+    signed = Signature(7, b"signed:" + SERVER_CONTEXT + HASH)
+    before = count(metrics.WORKER_OPERATIONS, key.algorithm, "signed")
+    assert await front_end.ask(tls_sign(7, key)) == signed
+    assert count(metrics.WORKER_OPERATIONS, key.algorithm, "signed") == before + 1
+
+
+async def test_many_at_once_are_each_answered(front_end: FrontEnd) -> None:
+    numbers = range(300)
+    keys = [COSTLY if number % 3 else QUICK for number in numbers]
+    front_end.send(*map(tls_sign, numbers, keys))
+    answers = [await front_end.receive() for _ in numbers]
+    assert all(type(answer) is Signature for answer in answers)
+    assert sorted(answer.id for answer in answers) == list(numbers)
+
+
+async def test_an_unknown_front_end_is_closed_at_once(
+    running: Running, pki: PKI, token: FakeToken
+) -> None:
+    stranger = pki.identity("stranger")
+    before = count(metrics.WORKER_LINK_ERRORS, "unknown_frontend")
+    link = await FrontEnd.connect(running.port, client_context(stranger, pki.root_path))
+    link.send(tls_sign(1, QUICK))
+    assert await link.ended()
+    assert token.calls == []
+    assert running.server.links == 0
+    assert count(metrics.WORKER_LINK_ERRORS, "unknown_frontend") == before + 1
+
+
+@pytest.mark.parametrize("who", ["nobody", "of another authority"])
+async def test_a_peer_without_our_certificate_is_refused(
+    running: Running, pki: PKI, tmp_path_factory: pytest.TempPathFactory, who: str
+) -> None:
+    identity = None
+    if who != "nobody":
+        identity = PKI(tmp_path_factory.mktemp("other")).identity("other")
+    # In TLS 1.3 the client has finished before the server looks at its certificate.
+    link = await FrontEnd.connect(running.port, client_context(identity, pki.root_path))
+    assert await link.ended()
+    assert running.server.links == 0
+
+
+@pytest.mark.parametrize(
+    ("request_", "code"),
+    [
+        (tls_sign(1, SECRET), ErrorCode.KEY_NOT_FOUND),
+        (tls_sign(1, record("absent", Algorithm.P_256)), ErrorCode.KEY_NOT_FOUND),
+        (tls_sign(1, QUICK, bytes(33)), ErrorCode.FORMAT),
+        (TlsSign(1, QUICK.ski, 0x0804, TLS_1_3, HASH), ErrorCode.FORMAT),
+        (Decrypt(1, Opcode.RSA_DECRYPT), ErrorCode.BAD_OPCODE),
+        (Decrypt(1, Opcode.RSA_DECRYPT_RAW), ErrorCode.BAD_OPCODE),
+        (PlainSign(1, Opcode.ECDSA_SIGN_SHA256, QUICK.ski, HASH), ErrorCode.BAD_OPCODE),
+        (Unknown(1, Opcode.UNSEAL), ErrorCode.BAD_OPCODE),
+    ],
+)
+async def test_refusals_name_their_code_and_the_link_goes_on(
+    front_end: FrontEnd,
+    token: FakeToken,
+    request_: TlsSign | Decrypt | PlainSign | Unknown,
+    code: ErrorCode,
+) -> None:
+    assert await front_end.ask(request_) == Failure(1, code)
+    assert token.calls == []
+    assert type(await front_end.ask(tls_sign(2, QUICK))) is Signature
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (TokenError("the token is gone"), ErrorCode.CRYPTO),
+        (KeyNotFound("removed"), ErrorCode.KEY_NOT_FOUND),
+    ],
+)
+@pytest.mark.parametrize("key", [QUICK, COSTLY], ids=["on-the-loop", "in-a-thread"])
+async def test_a_failing_token_is_an_answer(
+    front_end: FrontEnd, token: FakeToken, key: KeyRecord, error: TokenError, code: ErrorCode
+) -> None:
+    token.fail_with(error)
+    assert await front_end.ask(tls_sign(3, key)) == Failure(3, code)
+
+
+async def test_a_malformed_frame_ends_only_that_link(
+    running: Running, front_end: FrontEnd, known: Issued, pki: PKI
+) -> None:
+    other = await FrontEnd.connect(running.port, client_context(known, pki.root_path))
+    assert type(await other.ask(Ping(1, b"there"))) is Pong
+    before = count(metrics.WORKER_LINK_ERRORS, "malformed_frame")
+    other.writer.write(b"\xff" * 64)
+    assert await other.ended()
+    assert count(metrics.WORKER_LINK_ERRORS, "malformed_frame") == before + 1
+    assert type(await front_end.ask(tls_sign(2, COSTLY))) is Signature
+
+
+async def test_pings_are_answered_while_signatures_wait(
+    front_end: FrontEnd, token: FakeToken
+) -> None:
+    token.hold()
+    front_end.send(*(tls_sign(number, COSTLY) for number in range(8)))
+    assert await front_end.ask(Ping(99, b"alive?")) == Pong(99, b"alive?")
+    token.release()
+    assert {(await front_end.receive()).id for _ in range(8)} == set(range(8))
+
+
+async def test_a_frame_may_come_in_pieces(front_end: FrontEnd) -> None:
+    frame = encode(tls_sign(5, QUICK))
+    for position in range(len(frame)):
+        front_end.writer.write(frame[position : position + 1])
+        await front_end.writer.drain()
+    assert type(await front_end.receive()) is Signature
+
+
+async def test_a_link_that_runs_ahead_is_not_read(
+    front_end: FrontEnd, token: FakeToken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link_module, "MAX_UNANSWERED", 16)
+    monkeypatch.setattr(link_module, "RESUME_AT", 8)
+    token.hold()
+    front_end.send(*(tls_sign(number, COSTLY) for number in range(20)))
+    assert type(await front_end.ask(Ping(99))) is Pong
+    # Whatever is sent now stays unread: the worker has all it will take.
+    front_end.send(Ping(100))
+    for _ in range(50):
+        await asyncio.sleep(0)
+    token.release()
+    answers = [await front_end.receive() for _ in range(21)]
+    assert {answer.id for answer in answers} == {*range(20), 100}
+    assert type(await front_end.ask(tls_sign(101, QUICK))) is Signature
+
+
+async def test_a_drain_finishes_what_is_in_flight(
+    running: Running, front_end: FrontEnd, token: FakeToken, known: Issued, pki: PKI
+) -> None:
+    token.hold()
+    front_end.send(*(tls_sign(number, COSTLY) for number in range(4)))
+    assert type(await front_end.ask(Ping(9))) is Pong
+    drained = asyncio.ensure_future(running.server.drain())
+    await asyncio.sleep(0)
+    assert not drained.done()
+    late = asyncio.ensure_future(
+        FrontEnd.connect(running.port, client_context(known, pki.root_path))
+    )
+    with pytest.raises(OSError):
+        await late
+    token.release()
+    assert {(await front_end.receive()).id for _ in range(4)} == set(range(4))
+    assert await front_end.ended()
+    await asyncio.wait_for(drained, 10)
+    assert running.server.links == 0
+
+
+async def test_an_idle_server_drains_at_once(running: Running) -> None:
+    await asyncio.wait_for(running.server.drain(), 1)
+
+
+async def test_a_front_end_that_left_is_forgotten(
+    running: Running, front_end: FrontEnd, token: FakeToken
+) -> None:
+    token.hold()
+    front_end.send(tls_sign(1, COSTLY))
+    assert type(await front_end.ask(Ping(2))) is Pong
+    assert running.server.links == 1
+    front_end.close()
+    # The signature is still held: the drain ends because the link is gone, not because of an answer.
+    await asyncio.wait_for(running.server.drain(), 10)
+    assert running.server.links == 0
+    token.release()
+
+
+async def test_a_key_added_later_is_served_after_reload(
+    running: Running, front_end: FrontEnd, token: FakeToken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added = record("added", Algorithm.P_256)
+    request = TlsSign(1, added.ski, SignatureScheme.ECDSA_SECP256R1_SHA256, TLS_1_3, HASH)
+    assert await front_end.ask(request) == Failure(1, ErrorCode.KEY_NOT_FOUND)
+    token.add(KeyRecord(added.ski, "quick", Algorithm.P_256, b"", added.created))
+    monkeypatch.setattr(token, "reload", lambda: True)
+    running.server.reload()
+    assert type(await front_end.ask(request)) is Signature
+
+
+async def test_a_token_that_cannot_be_reloaded_goes_on(
+    running: Running, front_end: FrontEnd, token: FakeToken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> bool:
+        raise TokenError("a file is damaged")
+
+    monkeypatch.setattr(token, "reload", broken)
+    running.server.reload()
+    assert type(await front_end.ask(tls_sign(1, QUICK))) is Signature
