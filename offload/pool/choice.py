@@ -2,9 +2,8 @@
 
 The worker with the least expected completion time: its outstanding work and this operation's,
 over the rate at which it is seen to complete work. Who must not be asked (tried already, excluded
-by the caller, ejected) arrives as `excluded`; a penalty for distance or a share for a worker that
-is coming back belongs in `completion_time`; a large pool would hand `choose` two random
-candidates instead of all.
+by the caller, ejected) arrives as `excluded`; a candidate's distance, its weight or its share while
+it is coming back would enter `expected`; a large pool would hand over two random candidates.
 """
 
 from collections.abc import Container, Sequence
@@ -29,11 +28,6 @@ class Candidate(Protocol):
 C = TypeVar("C", bound=Candidate)
 
 
-def completion_time(candidate: Candidate, cost: float) -> float:
-    """Seconds until `candidate` is expected to have done an operation of `cost` given now."""
-    return (candidate.outstanding + cost) / candidate.rate
-
-
 def choose(
     candidates: Sequence[C], cost: float, excluded: Container[str], random: Random
 ) -> C | None:
@@ -44,7 +38,7 @@ def choose(
     for candidate in candidates:
         if candidate.name in excluded:
             continue
-        expected = completion_time(candidate, cost)
+        expected = (candidate.outstanding + cost) / candidate.rate
         if expected < least:
             best, least, equals = candidate, expected, 1
         elif expected == least:

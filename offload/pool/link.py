@@ -16,6 +16,8 @@ Answers = list[tuple[SigningOperation, Answer]]
 
 # Some four thousand requests: more than a worker can answer before their deadline.
 WRITE_LIMIT: Final = 1 << 20
+# A hundred answers.
+READ_SIZE: Final = 1 << 15
 # In ticks of silence: after the first a ping, which must be answered by anything before the last.
 SILENT_TICKS: Final = 4
 _ID_MASK: Final = 0xFFFF_FFFF
@@ -37,7 +39,7 @@ class LinkOwner(Protocol):
         """The link is closed; `operations` were unanswered and have left it."""
 
 
-class Link(asyncio.Protocol):
+class Link(asyncio.BufferedProtocol):
     """A link is usable once the worker has answered its first ping, while its buffer has room.
 
     A TLS 1.3 client ends its handshake before the server has judged its certificate, so only an
@@ -45,11 +47,12 @@ class Link(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_buffer",
         "_clock",
         "_decoder",
+        "_inbox",
         "_loop",
         "_next_id",
+        "_outbox",
         "_owner",
         "_paused",
         "_ready",
@@ -70,7 +73,10 @@ class Link(asyncio.Protocol):
         self._clock = clock
         self._decoder = Decoder("front-end")
         self._transport: asyncio.Transport | None = None
-        self._buffer: list[bytes] = []
+        # Without a buffer of ours, the transport makes one of 256 KiB for each read: three system
+        # calls, and page faults.
+        self._inbox = memoryview(bytearray(READ_SIZE))
+        self._outbox: list[bytes] = []
         self._next_id = 0
         self._silent = 0
         self._ready = self._paused = False
@@ -84,7 +90,10 @@ class Link(asyncio.Protocol):
 
     def send(self, operation: SigningOperation) -> None:
         """Send the request; all requests of one turn of the event loop leave in one write."""
-        link_id = self._take_id()
+        link_id = self._next_id
+        if link_id in self.pending:
+            link_id = self._free_id()
+        self._next_id = (link_id + 1) & _ID_MASK
         frame = encode(
             TlsSign(
                 link_id,
@@ -99,9 +108,9 @@ class Link(asyncio.Protocol):
         operation.id = link_id
         operation.link = self
         self.pending[link_id] = operation
-        if not self._buffer:
+        if not self._outbox:
             self._loop.call_soon(self._flush)
-        self._buffer.append(frame)
+        self._outbox.append(frame)
 
     def withdraw(self, operation: SigningOperation) -> None:
         """Wait no longer for the answer to `operation`; it will be ignored."""
@@ -141,10 +150,13 @@ class Link(asyncio.Protocol):
         self._owner.link_opened(self)
         self._ping()
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._inbox
+
+    def buffer_updated(self, nbytes: int) -> None:
         self._silent = 0
         try:
-            messages = self._decoder.feed(data)
+            messages = self._decoder.feed(self._inbox[:nbytes].tobytes())
         except ProtocolError as error:
             self.abort(f"malformed frame: {error}")
             return
@@ -175,7 +187,7 @@ class Link(asyncio.Protocol):
         self._reason = self._reason or _described(exc)
         self._set_usable(False)
         self._transport = None
-        self._buffer.clear()
+        self._outbox.clear()
         operations = list(self.pending.values())
         self.pending.clear()
         for operation in operations:
@@ -184,22 +196,24 @@ class Link(asyncio.Protocol):
             self.closed.set_result(self._reason)
         self._owner.link_lost(self, operations, self._reason)
 
-    def _take_id(self) -> int:
+    def _free_id(self) -> int:
+        """The next id that no operation under way has."""
         link_id = self._next_id
         while link_id in self.pending:
             link_id = (link_id + 1) & _ID_MASK
-        self._next_id = (link_id + 1) & _ID_MASK
         return link_id
 
     def _flush(self) -> None:
-        frames = self._buffer
+        frames = self._outbox
         if self._transport is not None and frames:
             self._transport.write(b"".join(frames))
         frames.clear()
 
     def _ping(self) -> None:
         if self._transport is not None:
-            self._transport.write(encode(Ping(self._take_id(), b"")))
+            link_id = self._free_id()
+            self._next_id = (link_id + 1) & _ID_MASK
+            self._transport.write(encode(Ping(link_id)))
 
     def _become_ready(self) -> None:
         if not self._ready:

@@ -135,7 +135,16 @@ class Pool:
         self._deadlines.add(operation)
         if self._timer is None:
             self._arm(now)
-        self._place(operation, now)
+        if self._refusals:
+            self._place(operation, now)
+            return
+        # The usual way, without a detour: nobody has refused anything of late.
+        worker = choose(self._usable, operation.cost, operation.exclude, self._random)
+        if worker is None:
+            self._wait(operation)
+            return
+        operation.attempts = 1
+        worker.send(operation, now)
 
     def report_bad_signature(self, operation: SigningOperation) -> None:
         """Count and log that the signature which `operation.worker` gave does not verify.

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offload.pool.choice import choose, completion_time
+from offload.pool.choice import choose
 
 
 @dataclass(frozen=True)
@@ -16,6 +16,10 @@ class Worker:
     name: str
     outstanding: float
     rate: float
+
+
+def completion_time(worker: Worker, cost: float) -> float:
+    return (worker.outstanding + cost) / worker.rate
 
 
 amounts = st.floats(0, 1e7)

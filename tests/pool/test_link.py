@@ -71,7 +71,11 @@ class Bench:
         return list(Decoder("worker").feed(data))
 
     def receive(self, *messages: Message) -> None:
-        self.link.data_received(b"".join(encode(message) for message in messages))
+        self.receive_bytes(b"".join(encode(message) for message in messages))
+
+    def receive_bytes(self, data: bytes) -> None:
+        self.link.get_buffer(-1)[: len(data)] = data
+        self.link.buffer_updated(len(data))
 
     def become_usable(self) -> None:
         for ping in self.written():
@@ -170,7 +174,7 @@ async def test_ids_wrap_around_and_skip_those_in_use(bench: Bench) -> None:
 async def test_a_malformed_frame_ends_the_link(bench: Bench, data: bytes) -> None:
     bench.become_usable()
     operations = bench.send(2)
-    bench.link.data_received(data)
+    bench.receive_bytes(data)
     assert bench.transport.ended == "abort"
     assert not bench.link.usable
     bench.link.connection_lost(None)
@@ -186,7 +190,7 @@ async def test_a_frame_in_pieces_is_put_together(bench: Bench) -> None:
     frame = encode(Signature(one.id, b"signature"))
     for index in range(len(frame)):
         assert bench.owner.answers == []
-        bench.link.data_received(frame[index : index + 1])
+        bench.receive_bytes(frame[index : index + 1])
     assert bench.owner.answers == [(one, Signature(one.id, b"signature"))]
 
 
