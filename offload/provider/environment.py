@@ -83,7 +83,7 @@ def ensure() -> None:
         if stream is not None:
             stream.flush()
     command = [sys.executable, *sys.orig_argv[1:]]
-    os.execve(sys.executable, command, {**os.environ, **wanted, _STARTED_AGAIN: marker})  # noqa: S606
+    os.execve(sys.executable, command, {**os.environ, **wanted, _STARTED_AGAIN: marker})
 
 
 def check() -> None:

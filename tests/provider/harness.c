@@ -432,6 +432,32 @@ static void mangle(struct delivery *delivery, unsigned char *pem, size_t len)
     delivery->refuse = 0;
 }
 
+/* The label, a beginning of a body, and zeros up to what the longest reference may have. */
+static void refuse_long(struct delivery *delivery, const char *beginning, size_t zeros)
+{
+    const size_t end = strlen(OFFLOAD_KEYREF_BEGIN) + 1 + strlen(beginning) + zeros;
+    const size_t len = end + strlen(OFFLOAD_KEYREF_END);
+    char *pem = malloc(len + 1);
+
+    MUST(pem != NULL);
+    memset(pem, 'A', len);
+    memcpy(pem, OFFLOAD_KEYREF_BEGIN "\n", strlen(OFFLOAD_KEYREF_BEGIN) + 1);
+    memcpy(pem + strlen(OFFLOAD_KEYREF_BEGIN) + 1, beginning, strlen(beginning));
+    memcpy(pem + end, OFFLOAD_KEYREF_END, strlen(OFFLOAD_KEYREF_END) + 1);
+    MUST(decode(delivery, (const unsigned char *)pem, len) > 0 && delivery->key == NULL);
+    free(pem);
+}
+
+static void refuse_oversized(const struct instance *instance)
+{
+    struct delivery delivery = {instance, NULL, NULL, 0};
+
+    refuse_long(&delivery, "", 4000);  /* more than any body */
+    refuse_long(&delivery, "", 40000); /* more than any text */
+    /* ML-DSA-87 with a public key of 2600 bytes, 8 more than there is room for. */
+    refuse_long(&delivery, "AQgAAAAAAAAAAAAAAAAAAAAAAAAAAAoo", 3468);
+}
+
 static unsigned char *read_file(const char *path, size_t *len)
 {
     FILE *file = fopen(path, "rb");
@@ -477,6 +503,7 @@ int main(int argc, char **argv)
 
     MUST(one.context != other.context);
     refuse_the_rest(&one);
+    refuse_oversized(&one);
     for (int i = 1; i < argc; i++) {
         const int newest = i % 2;
         use_key(&one, &other, argv[i], i > 1 ? &keys[1 - newest] : NULL, &keys[newest]);

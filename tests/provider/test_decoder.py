@@ -2,6 +2,7 @@
 
 import base64
 import random
+import warnings
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -15,6 +16,9 @@ ALGORITHMS = ("p-256", "p-384", "p-521", "ed25519", "ml-dsa-44", "ml-dsa-65", "m
 BITS = (256, 384, 521, 256, 1312 * 8, 1952 * 8, 2592 * 8)
 BEGIN = b"-----BEGIN OFFLOAD KEY REFERENCE-----\n"
 END = b"-----END OFFLOAD KEY REFERENCE-----\n"
+
+# pyOpenSSL would rather have cryptography write keys.
+warnings.simplefilter("ignore", DeprecationWarning)
 
 
 def _load(text: bytes) -> crypto.PKey:
@@ -129,8 +133,7 @@ def test_a_mutated_reference_does_not_harm() -> None:
 def test_other_pem_is_let_pass() -> None:
     for algorithm in ("rsa-2048", "p-256", "ed25519"):
         key = shared_key(algorithm)
-        loaded = _load(pem(key)).to_cryptography_key()
-        assert loaded.public_key() == key.public_key()
+        assert crypto.dump_privatekey(crypto.FILETYPE_PEM, _load(pem(key))) == pem(key)
     reference = key_reference(shared_key("p-256").public_key())
     assert _is_refused(b"no PEM at all")
     assert _is_refused(b"\n" + reference)

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import SSL
 from support.fresh_process import fresh_process, run_python
 from support.memory_tls import Site, handshake, move
@@ -56,6 +57,7 @@ def test_keys_in_the_process_are_signed_with_by_the_library_itself() -> None:
     _native.set_sign(signer)
     local = SSL.Context(SSL.TLS_SERVER_METHOD)
     local.use_certificate(site.certificate)
+    assert isinstance(site.key, ec.EllipticCurvePrivateKey)
     local.use_privatekey(site.key)
     server = SSL.Connection(local, None)
     server.set_accept_state()

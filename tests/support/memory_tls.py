@@ -4,6 +4,7 @@ import warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from cryptography.hazmat.bindings._rust import _openssl
 from OpenSSL import SSL, crypto
 
 from offload.provider import key_reference
@@ -49,7 +50,9 @@ class Site:
         store.add_cert(self.root)
         context.set_verify(SSL.VERIFY_PEER, lambda *arguments: bool(arguments[-1]))
         if signature_algorithms is not None:
-            assert SSL._lib.SSL_CTX_set1_sigalgs_list(context._context, signature_algorithms) == 1
+            assert (
+                _openssl.lib.SSL_CTX_set1_sigalgs_list(context._context, signature_algorithms) == 1
+            )
         connection = SSL.Connection(context, None)
         connection.set_connect_state()
         connection.set_tlsext_host_name(b"localhost")
