@@ -4,6 +4,7 @@ import os
 import socket
 import ssl
 import sys
+from contextlib import nullcontext
 from functools import partial
 from typing import NamedTuple
 
@@ -41,7 +42,9 @@ def run(settings: Settings) -> int:
     try:
         if multiprocess.directory() is None:
             prepared = multiprocess.prepare()
-        return _supervise(worker, _prepare(worker))
+        ready = _prepare(worker)
+        with ready.listener, ready.admin or nullcontext():
+            return _supervise(worker, ready)
     except (
         TokenError, IdentityError, ListenError, HardeningError, multiprocess.MetricsDirectoryError,
     ) as error:  # fmt: skip

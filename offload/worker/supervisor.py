@@ -12,7 +12,7 @@ import selectors
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from time import monotonic
 
@@ -60,6 +60,7 @@ class Supervisor:
         self._board = board
         self._drain_timeout = drain_timeout
         self._intakes: list[socket.socket] = []
+        self._outlets: list[socket.socket] = []
         self._handed = [0] * processes
         self._serving = [self._serving_child(serve, row) for row in range(processes)]
         self._admin = [Child("admin", admin)] if admin is not None else []
@@ -71,11 +72,13 @@ class Supervisor:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         self._intakes.append(ours)
+        # Kept for the process that may follow this one: what was handed over meanwhile waits here.
+        self._outlets.append(theirs)
         return Child("serving", lambda: serve(theirs, row))
 
     def run(self) -> int:
         """Supervise; returns the exit code."""
-        with self._catching_signals() as woken:
+        with self._catching_signals() as woken, closing(self._selector):
             self._selector.register(woken, selectors.EVENT_READ)
             self._selector.register(self._listener, selectors.EVENT_READ)
             self._start_due(monotonic())
@@ -87,6 +90,8 @@ class Supervisor:
                         self._handle_signals(woken)
                 self._reap()
                 self._keep(monotonic())
+        for end in [*self._intakes, *self._outlets]:
+            end.close()
         return 0
 
     @contextmanager

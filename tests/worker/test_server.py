@@ -284,7 +284,7 @@ async def test_a_front_end_that_left_is_forgotten(
     assert type(await front_end.ask(Ping(2))) is Pong
     assert running.server.links == 1
     front_end.close()
-    # The signature is still held: the drain ends because the link is gone, not because of an answer.
+    # The signature is still held: the drain ends because the link is gone.
     await asyncio.wait_for(running.server.drain(), 10)
     assert running.server.links == 0
     token.release()
