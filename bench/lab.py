@@ -1,5 +1,6 @@
 """The place of one run: its directory, keys, backend and running processes, ended together."""
 
+import itertools
 import os
 import resource
 import socket
@@ -34,7 +35,7 @@ class Lab:
     def __init__(self) -> None:
         self._stack = ExitStack()
         self._keys: dict[str, tuple[Path, Path]] = {}
-        self._serial = 0
+        self._serial = itertools.count()
         self.directory = Path(
             self._stack.enter_context(tempfile.TemporaryDirectory(prefix="offload-bench-"))
         )
@@ -72,8 +73,7 @@ class Lab:
 
     def path(self, name: str) -> Path:
         """A file name of its own in the run's directory, the given name at its end."""
-        self._serial += 1
-        return self.directory / f"{self._serial:03d}-{name}"
+        return self.directory / f"{next(self._serial):03d}-{name}"
 
     def local_key(self, key: str) -> tuple[Path, Path]:
         """Certificate and private key files of this type for the peers, made on first use."""

@@ -4,6 +4,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 
 from bench import load
@@ -23,6 +24,8 @@ CONNECTIONS = {"p-256": 32, "rsa-2048": 32, "rsa-4096": 8}
 # By Little's law the longest delay keeps 100 of them busy at 1,000 handshakes/s.
 RATE_CONNECTIONS = 256
 WARM_UP_SECONDS = 0.2
+FIRST_IDLE = 50
+SETTLE_SECONDS = 0.4
 SPARE_SECONDS = 8.0
 
 
@@ -189,14 +192,21 @@ def idle_memory(bench: Bench) -> list[Row]:
 
 def _idle_kibibytes(bench: Bench, pid: int, port: int) -> tuple[float, float]:
     count, context = bench.plan.idle, bench.lab.client_context()
-    before = proportional_bytes(tree(pid))
-    with load.idle_connections(port, count, context) as connections:
-        time.sleep(0.5)
-        handshake = proportional_bytes(tree(pid))
-        load.one_request_each(connections)
-        time.sleep(0.5)
-        request = proportional_bytes(tree(pid))
-    return (handshake - before) / count / 1024, (request - before) / count / 1024
+    with ExitStack() as stack:
+        # What the first connections cost once and for all is no cost of each.
+        first = stack.enter_context(load.idle_connections(port, FIRST_IDLE, context))
+        load.one_request_each(first)
+        before = _settled_bytes(pid)
+        more = stack.enter_context(load.idle_connections(port, count, context))
+        handshake = _settled_bytes(pid) - before
+        load.one_request_each(more)
+        request = _settled_bytes(pid) - before
+    return handshake / count / 1024, request / count / 1024
+
+
+def _settled_bytes(pid: int) -> int:
+    time.sleep(SETTLE_SECONDS)
+    return proportional_bytes(tree(pid))
 
 
 MEASURES: dict[str, Callable[[Bench], list[Row]]] = {

@@ -38,19 +38,25 @@ class Offload:
     def __init__(self, keys: tuple[str, ...]) -> None:
         self._names = keys
         self._keys: Keys | None = None
-        self._worker: tuple[Process, int] | None = None
+        self._worker: tuple[Process, int] | SubjectUnavailable | None = None
         self._identities: dict[str, tuple[Path, Path]] = {}
 
     def start(self, lab: Lab, key: str, backend: int) -> tuple[Process, int]:
         """Start a front-end with a key of this type; the process and its port."""
-        if self._worker is None:
-            self._worker = self.start_worker(lab, core=LOAD_CORE)
-        return self.start_frontend(lab, key, backend, worker=self._worker[1])
+        return self.start_frontend(lab, key, backend, worker=self.worker_port(lab))
 
     def worker_port(self, lab: Lab) -> int:
-        """The port of the worker that the front-ends share, started on first use."""
+        """The port of the worker that the front-ends share, started on first use.
+
+        Raises SubjectUnavailable, at once if it could not be started before.
+        """
         if self._worker is None:
-            self._worker = self.start_worker(lab, core=LOAD_CORE)
+            try:
+                self._worker = self.start_worker(lab, core=LOAD_CORE)
+            except SubjectUnavailable as error:
+                self._worker = error
+        if isinstance(self._worker, SubjectUnavailable):
+            raise self._worker
         return self._worker[1]
 
     def start_frontend(

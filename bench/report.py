@@ -67,7 +67,8 @@ def show(console: Console, rows: Sequence[Row], missing: Mapping[str, str]) -> N
     for title, header, cells in _tables(rows, missing):
         table = Table(title=title, title_justify="left")
         for number, name in enumerate(header):
-            table.add_column(name, justify="right" if number > 1 else "left")
+            right = number > 1
+            table.add_column(name, justify="right" if right else "left", no_wrap=not right)
         for line in cells:
             table.add_row(*line)
         console.print(table)
