@@ -39,14 +39,14 @@ class ScriptedWorker:
         self.requests: list[TlsSign] = []
         self.pings = 0
         self.connections: list[Connection] = []
-        self._context = context
+        self.context = context
         self._server: asyncio.Server | None = None
         self._news = asyncio.Event()
 
     async def start(self) -> None:
         """Listen."""
         self._server = await asyncio.get_running_loop().create_server(
-            lambda: Connection(self), "127.0.0.1", self.port, ssl=self._context
+            lambda: Connection(self), "127.0.0.1", self.port, ssl=self.context
         )
 
     async def stop(self) -> None:

@@ -1,0 +1,141 @@
+"""A worker's book-keeping: what is outstanding there, and what its answers teach."""
+
+import asyncio
+
+import pytest
+from pool.test_link import Transport
+
+from offload.keys.algorithm import Algorithm
+from offload.observe import metrics
+from offload.pool.link import Link
+from offload.pool.meter import PoolMeter
+from offload.pool.operation import SigningOperation
+from offload.pool.rate import ASSUMED_RATE
+from offload.pool.remote import RemoteWorker
+from offload.wire.codec import encode
+from offload.wire.message import Failure, Message, Pong, Signature
+
+
+class Owner:
+    """Writes down what the worker reports."""
+
+    def __init__(self) -> None:
+        self.changes = 0
+        self.refused: list[tuple[SigningOperation, int]] = []
+        self.lost: list[list[SigningOperation]] = []
+
+    def worker_changed(self) -> None:
+        self.changes += 1
+
+    def worker_refused(
+        self, worker: RemoteWorker, operation: SigningOperation, code: int, now: float
+    ) -> None:
+        self.refused.append((operation, code))
+
+    def worker_lost(
+        self, worker: RemoteWorker, operations: list[SigningOperation], reason: str
+    ) -> None:
+        self.lost.append(operations)
+
+
+class Bench:
+    """A worker with links whose far ends the test holds, and a clock that it turns."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.owner = Owner()
+        self.worker = RemoteWorker(
+            "alpha",
+            "127.0.0.1:1",
+            self.owner,
+            PoolMeter(metrics).of("alpha"),
+            loop=asyncio.get_running_loop(),
+            clock=lambda: self.now,
+        )
+
+    def connect(self) -> Link:
+        link = self.worker.new_link()
+        link.connection_made(Transport())
+        self.receive(link, Pong(0))
+        return link
+
+    def receive(self, link: Link, *messages: Message) -> None:
+        data = b"".join(encode(message) for message in messages)
+        link.get_buffer(-1)[: len(data)] = data
+        link.buffer_updated(len(data))
+
+    def send(self, cost: float) -> SigningOperation:
+        operation = SigningOperation(
+            b"k" * 20, Algorithm.P_256, 0x0403, 0x0304, b"h" * 32, "", b"", lambda _: None
+        )
+        operation.ask(self.now, self.now + 5)
+        operation.cost = cost
+        self.worker.send(operation, self.now)
+        return operation
+
+
+@pytest.fixture
+async def bench() -> Bench:
+    return Bench()
+
+
+async def test_counts_what_is_outstanding(bench: Bench) -> None:
+    link = bench.connect()
+    assert bench.worker.usable
+    first, second = bench.send(100.0), bench.send(0.1)
+    assert (bench.worker.in_flight, bench.worker.outstanding) == (2, 100.1)
+    bench.receive(link, Signature(first.id, b"one"))
+    assert bench.worker.in_flight == 1
+    bench.receive(link, Signature(second.id, b"two"))
+    assert (bench.worker.in_flight, bench.worker.outstanding) == (0, 0.0)
+    assert first.signature == b"one"
+    assert first.worker == "alpha"
+
+
+async def test_learns_rate_and_latency_from_answers(bench: Bench) -> None:
+    link = bench.connect()
+    for _ in range(200):
+        one = bench.send(100.0)
+        bench.now += 0.01
+        bench.receive(link, Signature(one.id, b"one"))
+        bench.now += 0.05
+    # A hundred in ten milliseconds, whatever the pauses between.
+    assert bench.worker.rate == pytest.approx(1e4, rel=0.5)
+    assert bench.worker.status.latency == pytest.approx(0.01)
+
+
+async def test_refusals_are_no_work(bench: Bench) -> None:
+    link = bench.connect()
+    for _ in range(50):
+        one = bench.send(100.0)
+        bench.now += 0.01
+        bench.receive(link, Failure(one.id, 8))
+    assert bench.worker.rate < ASSUMED_RATE / 10
+    assert len(bench.owner.refused) == 50
+    assert bench.owner.refused[0][1] == 8
+
+
+async def test_a_lost_link_hands_back_its_operations_alone(bench: Bench) -> None:
+    one, other = bench.connect(), bench.connect()
+    operations = [bench.send(10.0) for _ in range(4)]
+    assert len(one.pending) == len(other.pending) == 2
+    mine = list(one.pending.values())
+    one.connection_lost(None)
+    assert bench.owner.lost == [mine]
+    assert all(operation.link is None for operation in mine)
+    assert (bench.worker.in_flight, bench.worker.outstanding) == (2, 20.0)
+    assert bench.worker.status.links == 1
+    other.connection_lost(None)
+    assert bench.worker.status.links == 0
+    assert {id(one) for lost in bench.owner.lost for one in lost} == set(map(id, operations))
+
+
+async def test_withdrawing_frees_the_worker(bench: Bench) -> None:
+    link = bench.connect()
+    one = bench.send(10.0)
+    bench.worker.withdraw(one, bench.now + 1)
+    bench.worker.withdraw(one, bench.now + 1)
+    assert bench.worker.in_flight == 0
+    bench.receive(link, Signature(one.id, b"late"))
+    assert one.signature is None
+    assert link.late == 1
