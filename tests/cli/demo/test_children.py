@@ -61,7 +61,7 @@ def test_a_stubborn_child_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("how", ["wait_until", "watch"])
 def test_a_child_that_ends_is_said_with_its_last_words(tmp_path: Path, how: str) -> None:
     with (
-        pytest.raises(Failure, match="^a ended: it cannot work$"),
+        pytest.raises(Failure, match=r"^a ended: it cannot work$"),
         Children(tmp_path / "logs") as children,
     ):
         children.start("a", "failing")
@@ -73,7 +73,7 @@ def test_a_child_that_ends_is_said_with_its_last_words(tmp_path: Path, how: str)
 def test_waiting_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("offload.cli.demo.children._START_SECONDS", 0.05)
     with (
-        pytest.raises(Failure, match="^readiness did not come about within"),
+        pytest.raises(Failure, match=r"^readiness did not come about within"),
         Children(tmp_path / "logs") as children,
     ):
         children.wait_until(lambda: False, "readiness")

@@ -101,7 +101,12 @@ def test_a_connection_closed_at_once_is_said(tmp_path: Path) -> None:
     authority = tmp_path / "ca.pem"
     authority.write_bytes(Authority.create("test", datetime.now(UTC)).certificate_pem())
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        closer = Thread(target=lambda: listener.accept()[0].close())
+
+        def close() -> None:
+            connection, _ = listener.accept()
+            connection.close()
+
+        closer = Thread(target=close)
         closer.start()
         with pytest.raises(Failure, match=r"closed the connection|cannot be reached"):
             visit(listener.getsockname()[1], authority)
