@@ -10,7 +10,7 @@ from functools import partial
 from bench import load
 from bench.cpu import Stopwatch, Vanished, proportional_bytes, tree
 from bench.lab import LOAD_CORE
-from bench.nginx import LARGE_FILE_BYTES
+from bench.nginx import LARGE_FILE_BYTES, has_stream
 from bench.process import Process, SubjectUnavailable, free_port
 from bench.report import Row, rows_of
 from bench.run import Bench, Subject, interleaved
@@ -158,14 +158,18 @@ def relay_cpu(bench: Bench) -> list[Row]:
                 "relay_cpu",
                 name + suffix,
                 bench.plan.relay_rounds,
-                partial(_cpu_per_gigabyte, bench, transfer),
+                partial(_cpu_per_gigabyte, bench, name == "upload", transfer),
             )
             rows += rows_of("relay_cpu", name + suffix, "s/GB", samples)
     return rows
 
 
-def _cpu_per_gigabyte(bench: Bench, transfer: Callable[[int], float], subject: Subject) -> float:
+def _cpu_per_gigabyte(
+    bench: Bench, sends: bool, transfer: Callable[[int], float], subject: Subject
+) -> float:
     process, port = bench.running(subject, "p-256")
+    if subject.name == "nginx" and sends and not has_stream():
+        raise SubjectUnavailable("as an HTTP proxy it drops an upload once it has the response")
     watch = Stopwatch(process.pid)
     gigabytes = transfer(port)
     return watch.seconds() / gigabytes

@@ -16,6 +16,8 @@ from bench.lab import LOAD_CORE, MEASURED_CORE, Lab
 from bench.pki import generate
 from bench.process import Process, SubjectUnavailable, free_port
 
+# Variables by which whoever runs the benchmark could change what is measured.
+OURS = ("OFFLOAD_", "OPENSSL_CONF")
 WORKER_NAME = "worker.bench.test"
 FRONTEND_NAME = "frontend.bench.test"
 
@@ -129,7 +131,7 @@ def _make_keys(lab: Lab, names: tuple[str, ...]) -> Keys:
 def _start(lab: Lab, name: str, command: str, text: str, *, core: int) -> Process:
     file = lab.path(f"{name}.toml")
     file.write_text(text)
-    environment = {key: value for key, value in os.environ.items() if "OFFLOAD_" not in key}
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(OURS)}
     arguments = [sys.executable, "-m", "offload", command, "-c", str(file)]
     return lab.start(name, arguments, core=core, environment=environment)
 
