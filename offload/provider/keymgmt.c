@@ -95,18 +95,17 @@ static int put_public(const struct key *key, struct abi_param *parameter)
 
 static const struct {
     const char *name;
-    unsigned int type;
     int (*put)(const struct key *, struct abi_param *);
 } tells[] = {
-    {"bits", ABI_PARAM_INTEGER, put_size},
-    {"security-bits", ABI_PARAM_INTEGER, put_size},
-    {"max-size", ABI_PARAM_INTEGER, put_size},
-    {"default-digest", ABI_PARAM_UTF8_STRING, put_digest},
-    {"mandatory-digest", ABI_PARAM_UTF8_STRING, put_digest},
-    {"n", ABI_PARAM_UNSIGNED_INTEGER, put_public},
-    {"e", ABI_PARAM_UNSIGNED_INTEGER, put_public},
-    {"group", ABI_PARAM_UTF8_STRING, put_public},
-    {"pub", ABI_PARAM_OCTET_STRING, put_public},
+    {"bits", put_size},
+    {"security-bits", put_size},
+    {"max-size", put_size},
+    {"default-digest", put_digest},
+    {"mandatory-digest", put_digest},
+    {"n", put_public},
+    {"e", put_public},
+    {"group", put_public},
+    {"pub", put_public},
 };
 
 static int get_params(void *context, struct abi_param *params)

@@ -1,6 +1,7 @@
 """The provider among the libraries of a process: it is there for each, and in nobody's way."""
 
 import hashlib
+import os
 import shutil
 import ssl
 import subprocess
@@ -102,6 +103,20 @@ def test_a_process_of_several_libraries_ends_in_peace() -> None:
     )
     done = run_python("-W", "error", "-c", code)
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+
+
+@pytest.mark.needs("openssl")
+def test_a_program_that_inherits_the_environment_works() -> None:
+    # It is not Python, so it cannot load the module, and goes on without.
+    done = subprocess.run(
+        ["openssl", "dgst", "-sha256"],
+        env={**os.environ, **environment()},
+        input=b"abc",
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.strip().endswith(hashlib.sha256(b"abc").hexdigest().encode())
 
 
 def test_the_symbols_of_the_module_are_its_two_entries() -> None:
