@@ -2,6 +2,7 @@
 
 SHELL := /bin/sh
 PYTHON_BIN := .venv/bin
+RUNS ?= 1000000
 STAMP := .venv/installed
 NATIVE := $(wildcard offload/provider/*.c offload/provider/*.h)
 
@@ -48,7 +49,10 @@ format: setup ## format the code and mend what the linter can
 bench: setup peers ## measure against nginx and haproxy, side by side
 	$(PYTHON_BIN)/python -m bench $(ARGS)
 
-fuzz: setup ## search long for inputs that break the parsers
+fuzz: setup ## search long for inputs that break the parsers (RUNS=n)
+	for target in tests/fuzz/fuzz_*.py; do \
+	    $(PYTHON_BIN)/python $$target --runs $(RUNS) || exit 1; \
+	done
 	$(PYTHON_BIN)/python -m pytest -m hypothesis --timeout 3600 --hypothesis-profile fuzz $(ARGS)
 
 PIN := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \

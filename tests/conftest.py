@@ -15,7 +15,7 @@ pytest_plugins = ["support.requirements"]
 
 # The same examples on every run; `make fuzz` looks further.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
-settings.register_profile("fuzz", max_examples=200_000, deadline=None)
+settings.register_profile("fuzz", max_examples=10_000, deadline=None)
 settings.load_profile("repeatable")
 
 REPOSITORY = Path(__file__).parent.parent
