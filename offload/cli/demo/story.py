@@ -11,7 +11,7 @@ import typer
 
 from offload.cli import state
 from offload.cli.demo.children import Child, Children, family
-from offload.cli.demo.exposition import is_ready, signatures
+from offload.cli.demo.exposition import is_ready, links, signatures
 from offload.cli.demo.known_keys import private_keys
 from offload.cli.demo.memory import Scan, needles, scan
 from offload.cli.demo.ports import LOOPBACK, free_ports
@@ -100,8 +100,14 @@ def _start(children: Children, directory: Path, ports: Ports) -> Cast:
     front_end = children.start(
         "frontend", "offload", "frontend", "-c", str(directory / "frontend.toml")
     )
-    children.wait_until(lambda: is_ready(ports.admin_url), "readiness of the front-end")
+    children.wait_until(partial(is_ready, ports.admin_url), "readiness of the front-end")
+    children.wait_until(partial(_linked, ports.admin_url), "a link to each worker")
     return Cast(front_end, workers)
+
+
+def _linked(url: str) -> bool:
+    up = links(url)
+    return all(up[name] >= FRONT_END_PROCESSES for name in WORKERS)
 
 
 def _say_cast(cast: Cast, ports: Ports, directory: Path) -> None:
