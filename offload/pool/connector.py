@@ -61,7 +61,8 @@ class Connector:
                 link = await self._connect()
         except TimeoutError:
             return f"no connection within {CONNECT_SECONDS:g} s"
-        except (OSError, ValueError) as error:
+        except Exception as error:
+            # Whatever it was: a link that is not tried again would be lost until the restart.
             return str(error).lower() or type(error).__name__
         self._complained = False
         # Shielded: whoever closes the pool cancels this task and then waits for the link.

@@ -270,6 +270,8 @@ class Pool:
 
     def _fail(self, operation: SigningOperation, error: SigningError) -> None:
         operation.pending = False
+        if operation.state is State.CANCELLED:
+            return
         self._meter.failed(operation.worker, operation.algorithm, error.outcome)
         try:
             operation.fail(error)

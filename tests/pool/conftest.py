@@ -29,7 +29,7 @@ def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.Abstrac
 class Asked:
     """An operation and its end, which can be awaited."""
 
-    def __init__(self, ski: bytes, exclude: frozenset[str]) -> None:
+    def __init__(self, ski: bytes, exclude: frozenset[str], payload: bytes) -> None:
         self.calls = 0
         self._future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.operation = SigningOperation(
@@ -37,7 +37,7 @@ class Asked:
             Algorithm.P_256,
             0x0403,
             0x0304,
-            b"h" * 32,
+            payload,
             "a.test",
             b"\x7f\0\0\1",
             self._done,
@@ -85,9 +85,12 @@ def ask() -> Ask:
     """Make an operation, and submit it to the pool if one is given."""
 
     def make(
-        pool: Pool | None = None, ski: bytes = SKI, exclude: frozenset[str] = frozenset()
+        pool: Pool | None = None,
+        ski: bytes = SKI,
+        exclude: frozenset[str] = frozenset(),
+        payload: bytes = b"h" * 32,
     ) -> Asked:
-        asked = Asked(ski, exclude)
+        asked = Asked(ski, exclude, payload)
         if pool is not None:
             pool.submit(asked.operation)
         return asked

@@ -5,12 +5,13 @@ import time
 from collections import Counter
 
 import pytest
-from pool.conftest import SKI, Ask, StartPool, StartWorker
+from pool.conftest import SKI, Ask, Asked, StartPool, StartWorker
 from support.pki import PKI, Issued
 from support.ports import free_port
 from support.scripted_worker import Script, ScriptedWorker, server_context
 
 from offload.observe import metrics
+from offload.pool import link as link_module
 from offload.pool import pool as pool_module
 from offload.pool.errors import (
     AlreadyAsked,
@@ -279,6 +280,25 @@ async def test_a_silent_worker_is_found_and_another_asked(
     asked = [ask(pool) for _ in range(6)]
     assert {await one.signature() for one in asked} == {b"beta"}
     assert alpha.pings > 1
+
+
+async def test_a_worker_that_does_not_read_gets_no_more_until_it_does(
+    start_worker: StartWorker, start_pool: StartPool, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link_module, "WRITE_LIMIT", 1 << 16)
+    monkeypatch.setattr(link_module, "SILENT_TICKS", 1000)
+    alpha = await start_worker("alpha")
+    pool = await start_pool(alpha=alpha.port, deadline=30.0)
+    alpha.pause()
+    asked: list[Asked] = []
+    while pool.available:
+        asked += [ask(pool, payload=bytes(3000)) for _ in range(50)]
+        await asyncio.sleep(0)
+        assert len(asked) < 10_000
+    waiting = ask(pool)
+    assert waiting.operation.attempts == 0
+    alpha.resume()
+    assert {await one.signature() for one in [*asked, waiting]} == {b"alpha"}
 
 
 async def test_close_fails_what_is_outstanding(

@@ -67,6 +67,16 @@ class ScriptedWorker:
         for connection in self.connections:
             connection.answer(request, answer)
 
+    def pause(self) -> None:
+        """Read nothing until `resume`."""
+        for connection in self.connections:
+            connection.transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        for connection in self.connections:
+            connection.transport.resume_reading()
+
     def write(self, data: bytes) -> None:
         """Send raw bytes to every front-end."""
         for connection in self.connections:
