@@ -66,7 +66,7 @@ def tell(directory: Path, *, once: bool) -> None:
         _say_cast(cast, ports, directory)
         _show_visits(children, ports, directory)
         _show_memory(cast, directory)
-        _say_where(ports, directory, once=once)
+        say_where(ports, directory, once=once)
         if not once:
             children.watch()
 
@@ -150,16 +150,20 @@ def _show_memory(cast: Cast, directory: Path) -> None:
     keys = private_keys(directory / "token", directory / "token.passphrase")
     secrets = {label: needles(key) for label, key in keys.items()}
     _title("Search of the processes' memory for the private keys")
-    front_end = _scanned(cast.front_end, secrets)
+    workers = {child.name: _scanned(child, secrets) for child in cast.workers}
+    judge(_scanned(cast.front_end, secrets), workers, frozenset(keys))
+
+
+def judge(front_end: Scan, workers: dict[str, Scan], keys: frozenset[str]) -> None:
+    """Say what was found; raises Failure if it is not what the product promises."""
     if front_end.found:
         found = ", ".join(sorted(front_end.found))
         raise Failure(f"private keys lie in the front-end's memory: {found}")
     _fact("front-end", _verdict(front_end, "no private key"))
-    for child in cast.workers:
-        worker = _scanned(child, secrets)
-        if worker.size is not None and worker.found != frozenset(keys):
-            raise Failure(f"the search misses keys in {child.name}, so it proves nothing")
-        _fact(child.name, _verdict(worker, f"found {' and '.join(sorted(worker.found))}"))
+    for name, worker in workers.items():
+        if worker.size is not None and worker.found != keys:
+            raise Failure(f"the search misses keys in {name}, so it proves nothing")
+        _fact(name, _verdict(worker, f"found {' and '.join(sorted(worker.found))}"))
 
 
 def _scanned(child: Child, secrets: dict[str, list[bytes]]) -> Scan:
@@ -172,11 +176,12 @@ def _scanned(child: Child, secrets: dict[str, list[bytes]]) -> Scan:
 
 def _verdict(result: Scan, text: str) -> str:
     if result.size is None:
-        return "not permitted: the kernel lets only root read these processes' memory"
+        return "not permitted: it forbids that to all but root"
     return f"{text} ({result.size / 1e6:.0f} MB searched)"
 
 
-def _say_where(ports: Ports, directory: Path, *, once: bool) -> None:
+def say_where(ports: Ports, directory: Path, *, once: bool) -> None:
+    """Say how to try it, unless it ends here."""
     if once:
         _title("All as it should be")
         return

@@ -4,10 +4,13 @@ import signal
 import sys
 from pathlib import Path
 
+import pytest
 from support.processes import Spawner
 
 from offload.cli.demo.children import family
-from offload.cli.demo.story import WORKERS, Ports
+from offload.cli.demo.memory import Scan
+from offload.cli.demo.story import WORKERS, Ports, judge, say_where
+from offload.cli.failure import Failure
 
 
 def test_the_demonstration_verifies_itself(tmp_path: Path, spawn: Spawner) -> None:
@@ -29,8 +32,7 @@ def test_the_demonstration_verifies_itself(tmp_path: Path, spawn: Spawner) -> No
 
 def test_an_interrupt_leaves_nothing_running(tmp_path: Path, spawn: Spawner) -> None:
     demo = spawn(sys.executable, "-m", "offload", "demo", "--directory", tmp_path / "state")
-    demo.wait_for_output("end it +Ctrl-C", 50)
-    assert re.search(r"curl +curl --cacert \S+ https://localhost:\d+/", demo.output)
+    demo.wait_for_output("Running on this machine", 50)
     members = family(demo.pid)
     assert len(members) > len(WORKERS) + 2
     demo.signal(signal.SIGINT)
@@ -53,3 +55,40 @@ def test_everything_has_a_port_of_its_own() -> None:
     numbers = [ports.site, ports.admin, ports.website, *ports.workers, *ports.worker_admins]
     assert len(set(numbers)) == len(numbers) == 7
     assert ports.admin_url == f"http://127.0.0.1:{ports.admin}"
+
+
+@pytest.mark.parametrize("once", [True, False])
+def test_it_says_how_to_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], once: bool
+) -> None:
+    ports = Ports(1, 2, 3, (4, 5), (6, 7))
+    say_where(ports, tmp_path, once=once)
+    told = capsys.readouterr().out
+    command = f"curl --cacert {tmp_path}/certificates/authority.pem https://localhost:1/\n"
+    assert (command in told) is not once
+    assert ("http://127.0.0.1:2/metrics\n" in told) is not once
+
+
+BOTH = ("localhost-p256", "localhost-rsa")
+
+
+@pytest.mark.parametrize(
+    ("front_end", "worker", "said"),
+    [
+        (Scan(frozenset(BOTH), 1), Scan(frozenset(BOTH), 1), "keys lie in the front-end's memory"),
+        (Scan(frozenset(), 1), Scan(frozenset(BOTH[:1]), 1), "so it proves nothing"),
+        (Scan(frozenset(), 1), Scan(frozenset(), 1), "so it proves nothing"),
+    ],
+)
+def test_a_memory_that_is_not_as_it_should_be_is_a_failure(
+    front_end: Scan, worker: Scan, said: str
+) -> None:
+    with pytest.raises(Failure, match=said):
+        judge(front_end, {"worker-1": worker}, frozenset(BOTH))
+
+
+def test_what_may_not_be_searched_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    judge(Scan(frozenset(), 5_000_000), {"worker-1": Scan(frozenset(), None)}, frozenset(BOTH))
+    front_end, worker = capsys.readouterr().out.splitlines()
+    assert front_end.endswith("no private key (5 MB searched)")
+    assert "not permitted" in worker
