@@ -6,7 +6,7 @@ is bound to the sealed part: a file whose label or algorithm was edited does not
 """
 
 import json
-import os
+import re
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -30,6 +30,7 @@ from offload.token.sealing import Cost, Sealer, decode, encode, new_header, open
 from offload.token.storage import (
     locked,
     make_private_directory,
+    modified,
     read_private,
     require_private_directory,
     write_new,
@@ -124,8 +125,7 @@ class SoftwareToken:
         return SchemeNotAllowed(f"a {held[0].algorithm} key does not sign with {scheme:#06x}")
 
     def generate(self, label: str, algorithm: Algorithm) -> KeyRecord:
-        if not label or not label.isprintable():
-            raise TokenError("a key's label needs printable characters: choose another one")
+        check_label(label)
         key = PrivateKey.generate(algorithm)
         with locked(self._directory):
             self.reload(always=True)
@@ -140,7 +140,7 @@ class SoftwareToken:
     def reload(self, *, always: bool = False) -> bool:
         """See Token; looks at the files only if the directory changed, unless `always`."""
         with self._guard:
-            changed = os.stat(self._directory).st_mtime_ns
+            changed = modified(self._directory)
             if changed == self._scanned and not always:
                 return False
             grain = datetime.now(UTC).timestamp() * 1e9 - _TIMESTAMP_GRAIN
@@ -160,6 +160,14 @@ class SoftwareToken:
 
     def close(self) -> None:
         self._held = {}
+
+
+def check_label(label: str) -> None:
+    """Raise TokenError for a label that could not be told from something else in a grant."""
+    if not label or not label.isprintable():
+        raise TokenError("a key's label needs printable characters: choose another one")
+    if label == "*" or re.fullmatch("[0-9a-fA-F]{40}", label):
+        raise TokenError(f"{label!r} means something else where keys are granted: choose another")
 
 
 def _record(label: str, key: PrivateKey) -> KeyRecord:

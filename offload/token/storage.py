@@ -40,6 +40,14 @@ def require_private_directory(path: Path) -> None:
     _require_private(path, status, "0700", {os.geteuid()})
 
 
+def modified(directory: Path) -> int:
+    """When a file was last added to or removed from it, in nanoseconds; raises TokenError."""
+    try:
+        return directory.stat().st_mtime_ns
+    except OSError as error:
+        raise TokenError(f"cannot open {directory}: {error.strerror}") from error
+
+
 def read_private(path: Path, *, root_may_own: bool = False) -> bytes:
     """The content of a file that only its owner may read.
 

@@ -106,11 +106,12 @@ def hand_over(intake: socket.socket, connection: socket.socket) -> bool:
 
 
 def _take_in(intake: socket.socket, server: Server) -> None:
-    for connection in _handed_over(intake):
+    for connection in handed_over(intake):
         server.accept(connection)
 
 
-def _handed_over(intake: socket.socket) -> Iterator[socket.socket]:
+def handed_over(intake: socket.socket) -> Iterator[socket.socket]:
+    """The connections that were handed over and not taken yet."""
     size = array.array("i").itemsize
     while True:
         try:

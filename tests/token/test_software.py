@@ -233,6 +233,12 @@ def test_labels_are_printable(directory: Path, label: str) -> None:
         open_token(directory).generate(label, Algorithm.ED25519)
 
 
+@pytest.mark.parametrize("label", ["*", "ab" * 20, "AB" * 20])
+def test_labels_are_no_wildcard_and_no_identifier(directory: Path, label: str) -> None:
+    with pytest.raises(TokenError, match="where keys are granted"):
+        open_token(directory).generate(label, Algorithm.ED25519)
+
+
 def test_repr_shows_no_secret(directory: Path) -> None:
     token = open_token(directory)
     token.generate("a key", Algorithm.ED25519)
