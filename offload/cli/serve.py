@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,9 +30,11 @@ def frontend(
     from offload import provider
 
     # The library reads its configuration when it is loaded, so the environment comes first.
-    provider.ensure()
+    with _provider_failures():
+        provider.ensure()
     settings = loaded(config, "frontend")
-    _check_provider()
+    with _provider_failures():
+        provider.check()
     from offload.frontend.supervisor import run
     from offload.observe import log
 
@@ -64,10 +68,11 @@ def _tested(role: Role, config: Path, dump: bool) -> int:
     return 0
 
 
-def _check_provider() -> None:
+@contextmanager
+def _provider_failures() -> Iterator[None]:
     from offload import provider
 
     try:
-        provider.check()
+        yield
     except provider.ProviderUnavailable as error:
         raise Failure(str(error)) from error

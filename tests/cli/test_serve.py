@@ -41,16 +41,20 @@ def test_a_front_end_has_its_environment_before_its_settings(
     assert happened == ["ensure", "check", "log", "run"]
 
 
+@pytest.mark.parametrize("step", ["ensure", "check"])
 def test_a_provider_that_does_not_load_is_said(
-    made_state: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    made_state: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
 ) -> None:
     from offload.provider import ProviderUnavailable
 
-    def check() -> None:
+    def fail() -> None:
         raise ProviderUnavailable("the provider did not load: mend it")
 
     monkeypatch.setattr("offload.provider.ensure", lambda: None)
-    monkeypatch.setattr("offload.provider.check", check)
+    monkeypatch.setattr(f"offload.provider.{step}", fail)
     assert main.run(["frontend", "-c", str(made_state / "frontend.toml")]) == 1
     assert capsys.readouterr().err == "offload: error: the provider did not load: mend it\n"
 
