@@ -55,7 +55,7 @@ def main(argv: Sequence[str]) -> int:
     """Run the measures asked for; 0, or 1 if there is no figure at all."""
     arguments = _arguments(argv)
     signal.signal(signal.SIGTERM, _interrupt)
-    started = datetime.now(UTC)
+    started, busy = datetime.now(UTC), os.getloadavg()[0]
     with Lab() as lab:
         try:
             rows, missing = _run(lab, arguments)
@@ -67,7 +67,7 @@ def main(argv: Sequence[str]) -> int:
         write_json(arguments.json, rows)
     if arguments.markdown:
         document = arguments.markdown.read_text()
-        text = markdown(rows, missing, _conditions(started, quick=arguments.quick))
+        text = markdown(rows, missing, _conditions(started, busy, quick=arguments.quick))
         arguments.markdown.write_text(fill(document, text))
     return 0 if rows else 1
 
@@ -75,10 +75,11 @@ def main(argv: Sequence[str]) -> int:
 def _run(lab: Lab, arguments: argparse.Namespace) -> tuple[list[Row], dict[str, str]]:
     keys = KEYS if "handshake_cpu" in arguments.only else KEYS[:2]
     offload = Offload(keys)
+    plan = QUICK if arguments.quick else FULL
     bench = Bench(
         lab=lab,
-        backend=Backend(lab),
-        plan=QUICK if arguments.quick else FULL,
+        backend=Backend(lab, plan.megabytes),
+        plan=plan,
         subjects=(offload, Nginx(), Haproxy()),
         offload=offload,
     )
@@ -103,7 +104,7 @@ def _prepare(bench: Bench, keys: Sequence[str]) -> None:
         worker.result()
 
 
-def _conditions(started: datetime, *, quick: bool) -> str:
+def _conditions(started: datetime, busy: float, *, quick: bool) -> str:
     cpu = next(
         (
             line.partition(":")[2].strip()
@@ -114,7 +115,8 @@ def _conditions(started: datetime, *, quick: bool) -> str:
     )
     return (
         f"{'Quick' if quick else 'Full'} run of {started:%Y-%m-%d %H:%M} UTC on {cpu},"
-        f" {os.cpu_count()} cores, Linux {platform.release()}, CPython {platform.python_version()}."
+        f" {os.cpu_count()} cores, Linux {platform.release()}, CPython {platform.python_version()};"
+        f" load average before it {busy:.1f}."
     )
 
 

@@ -10,7 +10,7 @@ from functools import partial
 from bench import load
 from bench.cpu import Stopwatch, Vanished, proportional_bytes, tree
 from bench.lab import LOAD_CORE
-from bench.nginx import LARGE_FILE_BYTES, has_stream
+from bench.nginx import has_stream
 from bench.process import Process, SubjectUnavailable, free_port
 from bench.report import Row, rows_of
 from bench.run import Bench, Subject, interleaved
@@ -149,7 +149,7 @@ def relay_cpu(bench: Bench) -> list[Row]:
     rows: list[Row] = []
     for suffix, suite in suites.items() if bench.plan.extras else [("", "")]:
         loads: dict[str, Callable[[int], float]] = {
-            "download": partial(load.download, LARGE_FILE_BYTES, suite),
+            "download": partial(load.download, bench.plan.megabytes * 1_000_000, suite),
             "upload": partial(load.upload, bench.backend.large, suite),
         }
         for name, transfer in loads.items():

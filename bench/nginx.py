@@ -14,7 +14,6 @@ from bench.lab import LOAD_CORE, MEASURED_CORE, Lab
 from bench.process import Process, find, free_port
 
 MODULE = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
-LARGE_FILE_BYTES = 400 << 20
 CONNECTIONS = 16384
 
 
@@ -49,12 +48,12 @@ def start(lab: Lab, name: str, text: str, *, core: int) -> Process:
 class Backend:
     """The plain HTTP server that every subject relays to, and what it has served so far."""
 
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, lab: Lab, megabytes: int) -> None:
         root = lab.path("www")
         root.mkdir()
         self.large = root / "large"
         with self.large.open("wb") as large:
-            large.truncate(LARGE_FILE_BYTES)
+            large.truncate(megabytes * 1_000_000)
         self.port = free_port()
         text = _main(lab) + _http(
             lab,

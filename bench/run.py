@@ -34,6 +34,7 @@ class Plan:
     signature_rounds: int
     signature_seconds: float
     relay_rounds: int
+    megabytes: int
     idle: int
     extras: bool
     # From then on since its start, the run does no second rounds.
@@ -44,13 +45,14 @@ QUICK = Plan(
     rounds=2,
     handshake_seconds=0.35,
     rate_rounds=1,
-    rate_seconds=1.0,
+    rate_seconds=0.8,
     signature_rounds=1,
-    signature_seconds=0.7,
+    signature_seconds=0.5,
     relay_rounds=1,
+    megabytes=200,
     idle=300,
     extras=False,
-    patience_seconds=22.0,
+    patience_seconds=18.0,
 )
 FULL = Plan(
     rounds=7,
@@ -60,6 +62,7 @@ FULL = Plan(
     signature_rounds=4,
     signature_seconds=2.0,
     relay_rounds=3,
+    megabytes=400,
     idle=1000,
     extras=True,
     patience_seconds=600.0,
