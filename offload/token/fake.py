@@ -23,7 +23,7 @@ class FakeToken:
         self._records = {record.ski: record for record in records}
         self._free = threading.Event()
         self._free.set()
-        self._error: TokenError | None = None
+        self._error: Exception | None = None
 
     def hold(self) -> None:
         """Make signatures wait."""
@@ -33,7 +33,7 @@ class FakeToken:
         """Let those that wait go on."""
         self._free.set()
 
-    def fail_with(self, error: TokenError | None) -> None:
+    def fail_with(self, error: Exception | None) -> None:
         """Raise `error` instead of signing; None ends it."""
         self._error = error
 

@@ -20,8 +20,18 @@ def serve(listener: socket.socket, board: Board) -> None:
 
 
 async def _serve(listener: socket.socket, board: Board) -> None:
+    await serve_until(stop_at_term(), listener, board)
+
+
+def stop_at_term() -> asyncio.Event:
+    """An event that TERM sets."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    return stop
+
+
+async def serve_until(stop: asyncio.Event, listener: socket.socket, board: Board) -> None:
+    """Serve on the running loop until `stop` is set."""
     metrics.BUILD_INFO.labels(__version__, ssl.OPENSSL_VERSION, platform.python_version()).set(1)
     runner = await endpoint.serve(endpoint.create_app(board.ready), listener)
     await stop.wait()

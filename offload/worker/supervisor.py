@@ -12,7 +12,7 @@ import selectors
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
 
@@ -55,16 +55,15 @@ class Supervisor:
         drain_timeout: float,
         admin: Callable[[], None] | None = None,
     ) -> None:
-        """`serve(intake, row)` is run in each serving process, `admin()` in one of its own."""
+        """`serve(outlet, row)` is run in each serving process, `admin()` in one of its own."""
         self._listener = listener
         self._board = board
         self._drain_timeout = drain_timeout
         self._intakes: list[socket.socket] = []
-        self._outlets: list[socket.socket] = []
+        self.outlets: list[socket.socket] = []
         self._handed = [0] * processes
         self._serving = [self._serving_child(serve, row) for row in range(processes)]
         self._admin = [Child("admin", admin)] if admin is not None else []
-        self._selector = selectors.DefaultSelector()
         self._stop_by: float | None = None
         self._received: list[int] = []
 
@@ -73,26 +72,30 @@ class Supervisor:
         ours.setblocking(False)
         self._intakes.append(ours)
         # Kept for the process that may follow this one: what was handed over meanwhile waits here.
-        self._outlets.append(theirs)
+        self.outlets.append(theirs)
         return Child("serving", lambda: serve(theirs, row))
 
     def run(self) -> int:
         """Supervise; returns the exit code."""
-        with self._catching_signals() as woken, closing(self._selector):
+        with self._catching_signals() as woken, selectors.DefaultSelector() as self._selector:
             self._selector.register(woken, selectors.EVENT_READ)
             self._selector.register(self._listener, selectors.EVENT_READ)
             self._start_due(monotonic())
             while self._running() or self._stop_by is None:
                 for key, _ in self._selector.select(_TICK_SECONDS):
                     if key.fileobj is self._listener:
-                        self._accept()
+                        self.accept()
                     else:
                         self._handle_signals(woken)
                 self._reap()
                 self._keep(monotonic())
-        for end in [*self._intakes, *self._outlets]:
-            end.close()
+        self.close()
         return 0
+
+    def close(self) -> None:
+        """Close what connections were handed over through."""
+        for end in [*self._intakes, *self.outlets]:
+            end.close()
 
     @contextmanager
     def _catching_signals(self) -> Iterator[socket.socket]:
@@ -112,7 +115,8 @@ class Supervisor:
 
     # Links
 
-    def _accept(self) -> None:
+    def accept(self) -> None:
+        """Take one connection and hand it over."""
         try:
             connection, _ = self._listener.accept()
         except OSError:
