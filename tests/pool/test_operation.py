@@ -1,5 +1,6 @@
 """The law of an operation: every call in every state, and what is heard of it."""
 
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -137,3 +138,18 @@ def test_repr_shows_neither_payload_nor_signature() -> None:
     assert "hhhh" not in repr(operation)
     assert "signature" not in repr(operation)
     assert "succeeded" in repr(operation)
+
+
+@pytest.mark.parametrize("end", ["succeed", "fail", "cancel"])
+def test_an_ended_operation_does_not_keep_its_asker_alive(end: str) -> None:
+    class Asker:
+        def done(self, operation: SigningOperation) -> None:
+            pass
+
+    asker = Asker()
+    gone = weakref.ref(asker)
+    operation = make(asker.done)
+    operation.ask(1.0, 6.0)
+    CALLS[end](operation)
+    del asker
+    assert gone() is None

@@ -147,6 +147,19 @@ async def test_a_broken_link_is_retried_on_the_other_worker(
     assert [await one.signature() for one in signed] == [b"beta"] * 5
 
 
+async def test_after_a_broken_link_another_worker_comes_before_another_link(
+    start_worker: StartWorker, start_pool: StartPool, ask: Ask
+) -> None:
+    alpha, beta = await start_worker("alpha", nothing), await start_worker("beta")
+    pool = await start_pool(alpha=alpha.port, beta=beta.port, links=2)
+    asked = [ask(pool) for _ in range(40)]
+    await alpha.until(lambda: len(alpha.requests) == 20)
+    alpha.connections[0].transport.abort()
+    await beta.until(lambda: len(beta.requests) == 30)
+    assert len(alpha.requests) == 20
+    assert sum(one.operation.attempts == 2 for one in asked) == 10
+
+
 async def test_a_malformed_answer_breaks_that_link_alone(
     start_worker: StartWorker, start_pool: StartPool, ask: Ask
 ) -> None:
