@@ -6,6 +6,7 @@ side cannot take more, and the relay is over when both directions are, or one si
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from offload.frontend.client_identity import proxy_header
@@ -41,6 +42,7 @@ class Relay(asyncio.Protocol):
         "_server",
         "_service",
         "_session",
+        "_tried",
         "active",
         "facts",
         "server_name",
@@ -63,6 +65,7 @@ class Relay(asyncio.Protocol):
         self._far: asyncio.Transport | None = None
         self._backend: Backend | None = None
         self._connect: asyncio.Task[None] | None = None
+        self._tried: tuple[Backend, ...] = ()
         self._received = False  # the client has said that it sends no more
         self._sent = False  # so has the backend, and the client was told
         self._ended = False
@@ -71,12 +74,16 @@ class Relay(asyncio.Protocol):
         self.server_name = server_name
 
     def start(self) -> None:
-        """Take over the client's transport, and connect to a backend."""
+        """Take over the client's transport; the backend is connected once it has something to do.
+
+        That is at the client's first byte. A client that stays silent may wait for the server to
+        speak first, so after a moment it gets its backend all the same. """
         self._client.set_protocol(self)
         self._client.set_write_buffer_limits(high=_WRITE_HIGH_WATER)
         self._server.relaying(self)
-        self._connect = self._server.spawn(self._connect_backend())
         self.data_received(b"")  # what came along with the end of the handshake
+        if self._backend is None and not self._ended:
+            self._server.silent(self)
 
     # the client's transport
 
@@ -99,6 +106,7 @@ class Relay(asyncio.Protocol):
             self._service.request_bytes.pending += len(plaintext)
             if self._far is None:
                 self._hold(plaintext)
+                self.connect()
             else:
                 self._far.write(plaintext)
         if not session.is_open():
@@ -122,6 +130,11 @@ class Relay(asyncio.Protocol):
     # the backend's transport, by way of BackendSide
 
     def connected(self, far: asyncio.Transport) -> None:
+        self._server.connected(self)
+        self._connect = None
+        if self._ended:
+            far.close()
+            return
         far.set_write_buffer_limits(high=_WRITE_HIGH_WATER)
         self._far = far
         if self._service.site.settings.proxy_protocol:
@@ -212,26 +225,48 @@ class Relay(asyncio.Protocol):
         if len(self._early) > _EARLY_LIMIT and not was_full:
             self._client.pause_reading()
 
-    async def _connect_backend(self) -> None:
-        """Try the site's backends until one takes the connection."""
-        tried: list[Backend] = []
-        backends, server = self._service.backends, self._server
-        while (backend := backends.choose(server.now, tried)) is not None:
-            tried.append(backend)
-            self._backend = backend
-            try:
-                async with asyncio.timeout(server.connect_timeout):
-                    await server.connect(backend, lambda: BackendSide(self))
-            except (OSError, TimeoutError) as error:
-                self._backend = None
-                backends.failed(backend, server.now)
-                server.log.warning("backend unreachable", backend=backend.name, error=str(error))
-                continue
-            self._connect = None
+    def connect(self) -> None:
+        """Connect to a backend, unless that was begun before."""
+        if self._backend is None and not self._ended:
+            self._server.speaks(self)
+            self._connect_next()
+
+    def _connect_next(self) -> None:
+        """Try the next of the site's backends; without one, the client goes."""
+        server = self._server
+        backend = self._service.backends.choose(server.now, self._tried)
+        self._backend = backend
+        if backend is None:
+            server.count_error("no_backend")
+            self.shut()
             return
-        self._connect = None
-        server.count_error("no_backend")
-        self.shut()
+        server.connecting(self)
+        self._connect = server.spawn(self._connect_to(backend))
+
+    async def _connect_to(self, backend: Backend) -> None:
+        try:
+            await self._server.connect(backend, partial(BackendSide, self))
+        except OSError as error:
+            self._unreachable(backend, str(error))
+            return
+        self._service.backends.connected(backend)
+
+    def connect_expired(self) -> None:
+        """The backend does not answer: try another."""
+        backend, task = self._backend, self._connect
+        if backend is not None and task is not None:
+            task.cancel()
+            self._unreachable(backend, "timed out")
+
+    def _unreachable(self, backend: Backend, reason: str) -> None:
+        if self._ended:
+            return
+        server = self._server
+        server.log.warning("backend unreachable", backend=backend.name, reason=reason)
+        self._service.backends.failed(backend, server.now)
+        self._backend = None
+        self._tried = (*self._tried, backend)
+        self._connect_next()
 
 
 class BackendSide(asyncio.Protocol):

@@ -6,12 +6,13 @@ is done and a `Relay` from then on; the `Server` holds what they share and knows
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
 from collections.abc import Callable, Coroutine, Sequence
 from operator import attrgetter
-from random import Random, SystemRandom
+from random import Random
 from time import monotonic
 from typing import Any
 
@@ -33,6 +34,12 @@ from offload.tls.verification import Verification
 _TICK = 0.25
 """Seconds between looks at the timeouts; the coarse clock `Server.now` moves by as much."""
 _CONNECT_TIMEOUT = 5.0
+_SILENCE = 0.1
+"""Seconds without a byte of the client after which its backend is connected anyway."""
+_COLLECT_AFTER = 20_000
+"""New container objects after which Python looks for cycles: a connection makes some hundred, and
+no cycle, so that its default of 700 would look for nothing at every handshake.
+"""
 _READY = b"\1"
 
 
@@ -55,7 +62,6 @@ class Server:
         self.clock = monotonic  # the loop's own time has milliseconds alone
         self.now = monotonic()
         self.log = get_logger("frontend")
-        self.connect_timeout = _CONNECT_TIMEOUT
         self.verification = Verification(settings.pool.verify, random)
         self._loop = loop
         self._services = Services(sites, random)
@@ -63,6 +69,8 @@ class Server:
         self._relays: TimeoutQueue[Relay] = TimeoutQueue(
             settings.idle_timeout, granularity=1.0, last_active=attrgetter("active")
         )
+        self._silent: TimeoutQueue[Relay] = TimeoutQueue(_SILENCE, granularity=_TICK)
+        self._connecting: TimeoutQueue[Relay] = TimeoutQueue(_CONNECT_TIMEOUT)
         self._listeners: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._drained: asyncio.Future[None] = loop.create_future()
@@ -135,7 +143,25 @@ class Server:
         self._relays.add(relay, self.now)
         self._in_relay.value += 1
 
+    def silent(self, relay: Relay) -> None:
+        """The relay's client has sent nothing yet; the relay is told to connect before long."""
+        self._silent.add(relay, self.now)
+
+    def speaks(self, relay: Relay) -> None:
+        """The relay connects to its backend now."""
+        self._silent.discard(relay)
+
+    def connecting(self, relay: Relay) -> None:
+        """The relay waits for a backend; it is told when that takes too long."""
+        self._connecting.add(relay, self.now)
+
+    def connected(self, relay: Relay) -> None:
+        """The relay waits for no backend any more."""
+        self._connecting.discard(relay)
+
     def ended(self, relay: Relay) -> None:
+        self._silent.discard(relay)
+        self._connecting.discard(relay)
         self._relays.discard(relay)
         self._in_relay.value -= 1
         self._settle()
@@ -184,6 +210,10 @@ class Server:
         for connection in self._handshakes.expire(now):
             self._handshakes.add(connection, now)  # so that its end is counted as any other's
             connection.expire()
+        for relay in self._silent.expire(now):
+            relay.connect()
+        for relay in self._connecting.expire(now):
+            relay.connect_expired()
         for relay in self._relays.expire(now):
             relay.expire()
         self._loop.call_later(_TICK, self._tick)
@@ -194,7 +224,7 @@ def serve(
 ) -> int:
     """Serve until told to end; the life of a forked process. Returns its exit code.
 
-    TERM or INT drains, a second one ends at once. One byte is written to `ready_fd` when the
+    TERM drains, a second one ends at once. One byte is written to `ready_fd` when the
     process accepts connections and has a link to a worker, or its first attempts have failed."""
     return uvloop.run(_serve(settings, sites, sockets, ready_fd))
 
@@ -203,7 +233,8 @@ async def _serve(
     settings: Frontend, sites: Sites, sockets: list[socket.socket], ready_fd: int
 ) -> int:
     loop = asyncio.get_running_loop()
-    random = SystemRandom()
+    gc.set_threshold(_COLLECT_AFTER, 20, 100)
+    random = Random(os.urandom(32))  # noqa: S311 -- shares load; no secret comes of it
     pool = Pool(settings.pool, loop=loop, clock=monotonic, random=random, metrics=metrics)
     server = Server(settings, sites, pool, loop, random)
     stop = loop.create_future()
@@ -217,8 +248,7 @@ async def _serve(
         else:
             server.close()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, terminate)
+    loop.add_signal_handler(signal.SIGTERM, terminate)
     flusher = Flusher(loop)
     flusher.start()
     await pool.start()

@@ -1,4 +1,4 @@
-"""The C part: quick calls into libssl, and the hook that OpenSSL's provider calls for a signature."""
+"""The C part: quick calls into libssl, and the hook that OpenSSL's provider calls."""
 
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -10,10 +10,19 @@ DONE: Final = 1
 CLOSED: Final = 2
 FAILED: Final = 3
 
-class Stream:
-    """One TLS connection on memory BIOs; `owner` keeps what the addresses point to alive."""
+FUNCTIONS: Final[tuple[str, ...]]
 
-    def __init__(self, ssl: int, into: int, out: int, owner: object, /) -> None: ...
+class Stream:
+    """One TLS connection on memory BIOs, of the SSL_CTX at `address`, which `context` owns."""
+
+    def __init__(self, address: int, context: object, server: bool, /) -> None: ...
+    @property
+    def address(self) -> int:
+        """The address of the SSL, for functions that are not here."""
+
+    def facts(self) -> tuple[str, str, str, bool, str]:
+        """What the handshake agreed on: version, cipher, group, resumed, application protocol."""
+
     def handshake(self, data: Buffer, /) -> tuple[int, bytes]:
         """Go on with the handshake: (status, bytes to send). Raises what the signer raised."""
 

@@ -22,22 +22,42 @@ enum { SSL_ERROR_SSL = 1, SSL_ERROR_WANT_READ = 2, SSL_ERROR_SYSCALL = 5, SSL_ER
 enum status { STATUS_WANT_READ = 0, STATUS_DONE = 1, STATUS_CLOSED = 2, STATUS_FAILED = 3 };
 
 typedef struct ssl_st SSL;
+typedef struct ssl_ctx_st SSL_CTX;
+typedef struct ssl_cipher_st SSL_CIPHER;
 typedef struct bio_st BIO;
+typedef struct bio_method_st BIO_METHOD;
 
-/* Functions of the one libssl that pyOpenSSL uses, in the order of FUNCTION_NAMES. */
+/* Functions of the one libssl that pyOpenSSL uses: return type, name, parameters. */
+#define LIBSSL_FUNCTIONS(X) \
+    X(SSL *, SSL_new, (SSL_CTX *)) \
+    X(void, SSL_free, (SSL *)) \
+    X(void, SSL_set_accept_state, (SSL *)) \
+    X(void, SSL_set_connect_state, (SSL *)) \
+    X(void, SSL_set_bio, (SSL *, BIO *, BIO *)) \
+    X(int, SSL_do_handshake, (SSL *)) \
+    X(int, SSL_read, (SSL *, void *, int)) \
+    X(int, SSL_write, (SSL *, const void *, int)) \
+    X(int, SSL_shutdown, (SSL *)) \
+    X(int, SSL_get_error, (const SSL *, int)) \
+    X(const char *, SSL_get_version, (const SSL *)) \
+    X(const SSL_CIPHER *, SSL_get_current_cipher, (const SSL *)) \
+    X(const char *, SSL_CIPHER_get_name, (const SSL_CIPHER *)) \
+    X(const char *, SSL_get0_group_name, (SSL *)) \
+    X(int, SSL_session_reused, (SSL *)) \
+    X(void, SSL_get0_alpn_selected, (const SSL *, const unsigned char **, unsigned int *)) \
+    X(BIO *, BIO_new, (const BIO_METHOD *)) \
+    X(int, BIO_free, (BIO *)) \
+    X(const BIO_METHOD *, BIO_s_mem, (void)) \
+    X(int, BIO_read, (BIO *, void *, int)) \
+    X(int, BIO_write, (BIO *, const void *, int)) \
+    X(void, ERR_clear_error, (void))
+
+#define AS_MEMBER(result, name, parameters) result(*name) parameters;
+#define AS_NAME(result, name, parameters) #name,
 static struct {
-    int (*SSL_do_handshake)(SSL *);
-    int (*SSL_read)(SSL *, void *, int);
-    int (*SSL_write)(SSL *, const void *, int);
-    int (*SSL_shutdown)(SSL *);
-    int (*SSL_get_error)(const SSL *, int);
-    int (*BIO_read)(BIO *, void *, int);
-    int (*BIO_write)(BIO *, const void *, int);
-    void (*ERR_clear_error)(void);
+    LIBSSL_FUNCTIONS(AS_MEMBER)
 } openssl;
-
-static const char *const FUNCTION_NAMES[] = {"SSL_do_handshake", "SSL_read", "SSL_write", "SSL_shutdown",
-                                             "SSL_get_error",    "BIO_read", "BIO_write", "ERR_clear_error"};
+static const char *const FUNCTION_NAMES[] = {LIBSSL_FUNCTIONS(AS_NAME)};
 enum { FUNCTIONS = sizeof FUNCTION_NAMES / sizeof FUNCTION_NAMES[0] };
 _Static_assert(sizeof openssl == FUNCTIONS * sizeof(void *), "one name for each function");
 
@@ -48,10 +68,10 @@ static unsigned char scratch[SCRATCH];
 typedef struct {
     PyObject_HEAD
     SSL *ssl;
-    BIO *in;         /* from the peer */
-    BIO *out;        /* to the peer */
-    PyObject *owner; /* keeps the three above alive */
-    int busy;        /* inside SSL_do_handshake, perhaps suspended */
+    BIO *in;           /* from the peer; the SSL owns it */
+    BIO *out;          /* to the peer; the SSL owns it */
+    PyObject *context; /* keeps callbacks and what they refer to alive */
+    int busy;          /* inside SSL_do_handshake, perhaps suspended */
 } Stream;
 
 static PyObject *sign_callable; /* set once by set_sign() */
@@ -110,10 +130,6 @@ static enum status status_of(const Stream *self, int result)
 /* Refuses what OpenSSL cannot be asked now.  0 with an exception set, or 1. */
 static int usable(const Stream *self)
 {
-    if (openssl.SSL_do_handshake == NULL) {
-        PyErr_SetString(PyExc_RuntimeError, "bind() was not called");
-        return 0;
-    }
     if (self->busy) {
         PyErr_SetString(PyExc_RuntimeError, "the handshake is suspended");
         return 0;
@@ -278,61 +294,119 @@ static PyObject *stream_shutdown(PyObject *object, PyObject *Py_UNUSED(ignored))
     return take_output(self);
 }
 
+/* What the handshake agreed on: (version, cipher, group, resumed, application protocol). */
+static PyObject *stream_facts(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    Stream *self = (Stream *)object;
+    const unsigned char *alpn = NULL;
+    unsigned int alpn_length = 0;
+
+    if (!usable(self)) {
+        return NULL;
+    }
+    const SSL_CIPHER *cipher = openssl.SSL_get_current_cipher(self->ssl);
+    const char *group = openssl.SSL_get0_group_name(self->ssl);
+    openssl.SSL_get0_alpn_selected(self->ssl, &alpn, &alpn_length);
+    return Py_BuildValue("(sssNs#)", openssl.SSL_get_version(self->ssl),
+                         cipher == NULL ? "" : openssl.SSL_CIPHER_get_name(cipher),
+                         group == NULL ? "" : group, PyBool_FromLong(openssl.SSL_session_reused(self->ssl)),
+                         alpn == NULL ? "" : (const char *)alpn, (Py_ssize_t)alpn_length);
+}
+
+static PyObject *stream_address(PyObject *object, void *Py_UNUSED(closure))
+{
+    return PyLong_FromVoidPtr(((Stream *)object)->ssl);
+}
+
+/* Gives `self` an SSL with a memory BIO each way.  0 with an exception set, or 1. */
+static int make_ssl(Stream *self, SSL_CTX *context, int server)
+{
+    SSL *ssl = openssl.SSL_new(context);
+    BIO *in = openssl.BIO_new(openssl.BIO_s_mem());
+    BIO *out = openssl.BIO_new(openssl.BIO_s_mem());
+
+    if (ssl == NULL || in == NULL || out == NULL) {
+        openssl.SSL_free(ssl); /* all three take NULL */
+        (void)openssl.BIO_free(in);
+        (void)openssl.BIO_free(out);
+        PyErr_NoMemory();
+        return 0;
+    }
+    openssl.SSL_set_bio(ssl, in, out);
+    if (server) {
+        openssl.SSL_set_accept_state(ssl);
+    } else {
+        openssl.SSL_set_connect_state(ssl);
+    }
+    self->ssl = ssl;
+    self->in = in;
+    self->out = out;
+    return 1;
+}
+
 static PyObject *stream_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    Py_ssize_t ssl = 0, in = 0, out = 0;
-    PyObject *owner = NULL;
+    Py_ssize_t address = 0;
+    int server = 0;
+    PyObject *context = NULL;
     Stream *self = NULL;
     allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
 
     (void)kwargs;
-    if (!PyArg_ParseTuple(args, "nnnO", &ssl, &in, &out, &owner)) {
+    if (!PyArg_ParseTuple(args, "nOp", &address, &context, &server)) {
         return NULL;
     }
-    if (ssl == 0 || in == 0 || out == 0) {
-        PyErr_SetString(PyExc_ValueError, "an address is null");
+    if (address == 0 || openssl.SSL_new == NULL) {
+        PyErr_SetString(PyExc_ValueError, "no SSL_CTX, or bind() was not called");
         return NULL;
     }
     self = (Stream *)allocate(type, 0);
-    if (self == NULL) {
+    if (self == NULL || !make_ssl(self, (SSL_CTX *)address, server)) {
+        Py_XDECREF((PyObject *)self);
         return NULL;
     }
-    self->ssl = (SSL *)ssl;
-    self->in = (BIO *)in;
-    self->out = (BIO *)out;
-    self->owner = Py_NewRef(owner);
+    self->context = Py_NewRef(context);
     return (PyObject *)self;
 }
 
 static int stream_traverse(PyObject *object, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(object));
-    Py_VISIT(((Stream *)object)->owner);
+    Py_VISIT(((Stream *)object)->context);
     return 0;
 }
 
 static int stream_clear(PyObject *object)
 {
-    Py_CLEAR(((Stream *)object)->owner);
+    Py_CLEAR(((Stream *)object)->context);
     return 0;
 }
 
 static void stream_dealloc(PyObject *object)
 {
+    Stream *self = (Stream *)object;
     PyTypeObject *type = Py_TYPE(object);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
 
     PyObject_GC_UnTrack(object);
+    if (self->ssl != NULL) {
+        openssl.SSL_free(self->ssl);
+    }
     (void)stream_clear(object);
     release(object);
     Py_DECREF(type);
 }
+
+static PyGetSetDef stream_members[] = {
+    {"address", stream_address, NULL, "the address of the SSL, for functions that are not here", NULL},
+    {NULL, NULL, NULL, NULL, NULL}};
 
 static PyMethodDef stream_methods[] = {
     {"handshake", stream_handshake, METH_O, "handshake(data) -> (status, output): go on with the handshake"},
     {"receive", stream_receive, METH_O, "receive(data) -> (status, plaintext, output): decrypt"},
     {"send", stream_send, METH_O, "send(plaintext) -> output: encrypt"},
     {"shutdown", stream_shutdown, METH_NOARGS, "shutdown() -> output: send close_notify"},
+    {"facts", stream_facts, METH_NOARGS, "facts() -> (version, cipher, group, resumed, application protocol)"},
     {NULL, NULL, 0, NULL}};
 
 static PyType_Slot stream_slots[] = {{Py_tp_new, (void *)stream_new},
@@ -340,6 +414,7 @@ static PyType_Slot stream_slots[] = {{Py_tp_new, (void *)stream_new},
                                      {Py_tp_traverse, (void *)stream_traverse},
                                      {Py_tp_clear, (void *)stream_clear},
                                      {Py_tp_methods, stream_methods},
+                                     {Py_tp_getset, stream_members},
                                      {Py_tp_doc, "One TLS connection on memory BIOs."},
                                      {0, NULL}};
 
@@ -392,16 +467,25 @@ __attribute__((visibility("default"))) PyMODINIT_FUNC PyInit__native(void)
 {
     PyObject *module = PyModule_Create(&module_definition);
     PyObject *type = PyType_FromSpec(&stream_spec);
+    PyObject *names = PyTuple_New(FUNCTIONS);
 
-    if (module == NULL || type == NULL || PyModule_AddObjectRef(module, "Stream", type) < 0 ||
+    for (int i = 0; names != NULL && i < FUNCTIONS; i++) {
+        if (PyTuple_SetItem(names, i, PyUnicode_FromString(FUNCTION_NAMES[i])) < 0) {
+            Py_CLEAR(names);
+        }
+    }
+    if (module == NULL || type == NULL || names == NULL || PyModule_AddObjectRef(module, "Stream", type) < 0 ||
+        PyModule_AddObjectRef(module, "FUNCTIONS", names) < 0 ||
         PyModule_AddIntConstant(module, "WANT_READ", STATUS_WANT_READ) < 0 ||
         PyModule_AddIntConstant(module, "DONE", STATUS_DONE) < 0 ||
         PyModule_AddIntConstant(module, "CLOSED", STATUS_CLOSED) < 0 ||
         PyModule_AddIntConstant(module, "FAILED", STATUS_FAILED) < 0) {
+        Py_XDECREF(names);
         Py_XDECREF(type);
         Py_XDECREF(module);
         return NULL;
     }
+    Py_DECREF(names);
     Py_DECREF(type);
     return module;
 }

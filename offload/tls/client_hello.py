@@ -5,7 +5,7 @@ Nothing is validated that OpenSSL validates afterwards; a hello that this reader
 be refused there."""
 
 from dataclasses import dataclass
-from struct import unpack_from
+from struct import Struct, error, unpack_from
 
 MAX_CLIENT_HELLO = 65536
 """Bytes of records that a ClientHello may take. OpenSSL's own limit is twice as much; real ones
@@ -20,6 +20,7 @@ _MAX_FRAGMENT = 16384
 _RECORD_HEADER = 5
 _MESSAGE_HEADER = 4
 _MAX_NAME = 255
+_extension_header = Struct(">HH").unpack_from
 
 
 class NotTLS(Exception):
@@ -50,8 +51,8 @@ def read_client_hello(data: bytes) -> ClientHello | None:
         return None
     try:
         return ClientHello(_server_name(message))
-    except (IndexError, ValueError) as error:
-        raise MalformedClientHello("the ClientHello is cut short or inconsistent") from error
+    except (IndexError, ValueError, error) as cause:
+        raise MalformedClientHello("the ClientHello is cut short or inconsistent") from cause
 
 
 def _message(data: bytes) -> bytes | None:
@@ -102,8 +103,7 @@ def _server_name(body: bytes) -> str | None:
         return None  # TLS 1.2 allows a hello with no extensions
     offset += 2
     while offset < end:
-        kind = body[offset] << 8 | body[offset + 1]
-        length = body[offset + 2] << 8 | body[offset + 3]
+        kind, length = _extension_header(body, offset)
         offset += 4
         if kind == _SERVER_NAME:
             if offset + length > end:

@@ -12,17 +12,6 @@ from offload.provider import _native
 lib: Any = _openssl.lib
 ffi: Any = _openssl.ffi
 
-_FUNCTIONS = (
-    "SSL_do_handshake",
-    "SSL_read",
-    "SSL_write",
-    "SSL_shutdown",
-    "SSL_get_error",
-    "BIO_read",
-    "BIO_write",
-    "ERR_clear_error",
-)
-
 
 def address(cdata: Any) -> int:
     """The address that a cffi pointer holds."""
@@ -38,4 +27,4 @@ def error_reasons() -> tuple[str, ...]:
     return tuple(reasons)
 
 
-_native.bind({name: address(ffi.addressof(lib, name)) for name in _FUNCTIONS})
+_native.bind({name: address(ffi.addressof(lib, name)) for name in _native.FUNCTIONS})

@@ -3,11 +3,9 @@
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
-from OpenSSL import SSL
-
 from offload.config import GROUPS
 from offload.provider._native import CLOSED, FAILED, WANT_READ, Stream
-from offload.tls.openssl import address, error_reasons, lib
+from offload.tls.openssl import error_reasons
 from offload.tls.signature import SignatureRequest, signature_request
 from offload.tls.suspension import Aborted, KeyOperation, Suspended
 
@@ -61,7 +59,6 @@ class Session:
     SIGNING must `abort` it."""
 
     __slots__ = (
-        "_connection",
         "_pending",
         "_stream",
         "_suspended",
@@ -72,19 +69,11 @@ class Session:
     )
 
     def __init__(self, site: "Site") -> None:
-        connection = SSL.Connection(site.context, None)
-        connection.set_accept_state()
         self.site = site
         self.state = State.HANDSHAKE
         self.output = b""
         self.request: SignatureRequest | None = None
-        self._connection = connection
-        self._stream = Stream(
-            address(connection._ssl),
-            address(connection._into_ssl),
-            address(connection._from_ssl),
-            connection,
-        )
+        self._stream = Stream(site.address, site.context, True)
         self._suspended: Suspended | None = Suspended()
         self._pending = b""
 
@@ -163,14 +152,8 @@ class Session:
 
     def facts(self) -> Facts:
         """What the handshake agreed on. Call it once it is complete."""
-        connection = self._connection
-        return Facts(
-            connection.get_protocol_version_name(),
-            connection.get_cipher_name() or "",
-            _group_name(connection.get_group_name() or ""),
-            lib.SSL_session_reused(connection._ssl) == 1,
-            connection.get_alpn_proto_negotiated().decode("ascii", "replace"),
-        )
+        version, cipher, group, resumed, alpn = self._stream.facts()
+        return Facts(version, cipher, _group_name(group), resumed, alpn)
 
     def _advance(self, result: KeyOperation | tuple[int, bytes]) -> None:
         if isinstance(result, KeyOperation):

@@ -14,7 +14,7 @@ from offload.keys.algorithm import PublicKey, UnsupportedKey, algorithm_of
 from offload.keys.identifier import subject_key_identifier
 from offload.provider import key_reference
 from offload.tls.alpn import set_protocols
-from offload.tls.openssl import error_reasons, lib
+from offload.tls.openssl import address, error_reasons, lib
 from offload.tls.signature import SiteKey
 
 # AES-128-GCM with SHA-256 first: AES-256-GCM's SHA-384 makes the key schedule, hence each
@@ -42,10 +42,11 @@ class Site:
     """One site: its settings, its context, the public keys that its certificates certify.
 
     name: the first of its names, by which metrics and logs call it.
+    address: the context's own, for the engine.
     keys: by subject key identifier, 20 bytes.
     """
 
-    __slots__ = ("_alpn", "context", "keys", "name", "settings")
+    __slots__ = ("_alpn", "address", "context", "keys", "name", "settings")
 
     def __init__(self, settings: SiteSettings) -> None:
         """Raises SiteError."""
@@ -53,6 +54,7 @@ class Site:
         self.name = settings.names[0] if settings.names else "default"
         self.keys: dict[bytes, SiteKey] = {}
         self.context = self._context()
+        self.address = address(self.context._context)
 
     def _context(self) -> SSL.Context:
         settings = self.settings
