@@ -216,6 +216,8 @@ class Relay(asyncio.Protocol):
         self._received = True
         if self._sent:
             self.end()
+        elif self._backend is None:
+            self.shut()  # the client has asked nothing of anybody
         elif self._far is not None and self._far.can_write_eof():
             self._far.write_eof()
 

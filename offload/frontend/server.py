@@ -36,6 +36,10 @@ _TICK = 0.25
 _CONNECT_TIMEOUT = 5.0
 _SILENCE = 0.1
 """Seconds without a byte of the client after which its backend is connected anyway."""
+_FIRST_LINK = 5.0
+"""Seconds that a process holds its readiness back for the first link to a worker. Not for ever:
+what starts first when a whole machine boots must not be taken for broken.
+"""
 _COLLECT_AFTER = 20_000
 """New container objects after which Python looks for cycles: a connection makes some hundred, and
 no cycle, so that its default of 700 would look for nothing at every handshake.
@@ -253,6 +257,10 @@ async def _serve(
     flusher.start()
     await pool.start()
     await server.start(sockets)
+    try:
+        await asyncio.wait_for(pool.wait_available(), _FIRST_LINK)
+    except TimeoutError:
+        server.log.warning("no worker is linked yet; handshakes wait for one")
     os.write(ready_fd, _READY)
     await stop
     await server.drain(settings.drain_timeout)
