@@ -150,7 +150,7 @@ async def test_a_broken_link_is_retried_on_the_other_worker(
 async def test_after_a_broken_link_another_worker_comes_before_another_link(
     start_worker: StartWorker, start_pool: StartPool, ask: Ask
 ) -> None:
-    alpha, beta = await start_worker("alpha", nothing), await start_worker("beta")
+    alpha, beta = await start_worker("alpha", nothing), await start_worker("beta", nothing)
     pool = await start_pool(alpha=alpha.port, beta=beta.port, links=2)
     asked = [ask(pool) for _ in range(40)]
     await alpha.until(lambda: len(alpha.requests) == 20)
