@@ -21,10 +21,6 @@ from offload.worker.policy import Order
 # Quick signatures made before the loop looks at its links again: half a millisecond of P-256.
 TURN = 16
 
-# While threads keep answering, their answers are gathered for this long: the wake-ups and writes
-# that it saves are worth 5 to 10 % of an RSA-2048 signature. A first answer never waits.
-GATHER_SECONDS = 0.001
-
 _log = get_logger(__name__)
 
 Ticket = TypeVar("Ticket")
@@ -104,23 +100,14 @@ class Signer(Generic[Ticket]):
             _log.debug("signature came after the end")
 
     def _collect(self) -> None:
-        answers = self._finished()
-        if answers:
-            # More will follow soon: look again rather than be woken for each of them.
-            self._loop.call_later(GATHER_SECONDS, self._collect)
-        else:
-            # Cleared first: an answer that came meanwhile is found below, a later one wakes us.
-            self._woken = False
-            answers = self._finished()
-        if answers:
-            self._answered(answers)
-
-    def _finished(self) -> list[Answer[Ticket]]:
+        # Cleared first: an answer appended after the loop below ends wakes the event loop again.
+        self._woken = False
         done = self._done
         answers = []
         while done:
             answers.append(done.popleft())
-        return answers
+        if answers:
+            self._answered(answers)
 
     def _sign(self, order: Order) -> bytes | ErrorCode:
         ski, algorithm, scheme, content, prehashed = order
