@@ -62,21 +62,28 @@ def _message(data: bytes) -> bytes | None:
     if len(data) < _RECORD_HEADER + _MESSAGE_HEADER:
         return None
     length = int.from_bytes(data[3:5])
-    if data[5] != _CLIENT_HELLO:
+    if _MESSAGE_HEADER <= length <= _MAX_FRAGMENT:
+        end = _message_end(data[5:9])
+        if end <= length:  # the usual: all in one record
+            end += _RECORD_HEADER
+            return data[_RECORD_HEADER + _MESSAGE_HEADER : end] if len(data) >= end else None
+    return _reassembled(data)
+
+
+def _message_end(header: bytes) -> int:
+    """The length of the handshake message with this header, and the header's own."""
+    if header[0] != _CLIENT_HELLO:
         raise MalformedClientHello("the first message is not a ClientHello")
-    needed = int.from_bytes(data[6:9])
-    if needed + _MESSAGE_HEADER <= length <= _MAX_FRAGMENT:  # the usual: all in one record
-        end = _RECORD_HEADER + _MESSAGE_HEADER + needed
-        return data[9:end] if len(data) >= end else None
-    return _reassembled(data, needed)
-
-
-def _reassembled(data: bytes, needed: int) -> bytes | None:
-    if needed > MAX_CLIENT_HELLO:
+    length = int.from_bytes(header[1:])
+    if length > MAX_CLIENT_HELLO:
         raise MalformedClientHello(f"the ClientHello is longer than {MAX_CLIENT_HELLO} bytes")
+    return _MESSAGE_HEADER + length
+
+
+def _reassembled(data: bytes) -> bytes | None:
     message = bytearray()
-    offset = 0
-    while len(message) < needed + _MESSAGE_HEADER:
+    offset, end = 0, _MESSAGE_HEADER
+    while len(message) < end:
         if len(data) - offset < _RECORD_HEADER:
             break
         kind, major, _, length = unpack_from(">BBBH", data, offset)
@@ -85,8 +92,10 @@ def _reassembled(data: bytes, needed: int) -> bytes | None:
         offset += _RECORD_HEADER
         message += data[offset : offset + length]
         offset += length
-    if len(message) >= needed + _MESSAGE_HEADER:
-        return bytes(message[_MESSAGE_HEADER : _MESSAGE_HEADER + needed])
+        if end == _MESSAGE_HEADER <= len(message):
+            end = _message_end(bytes(message[:_MESSAGE_HEADER]))
+    if len(message) >= end:
+        return bytes(message[_MESSAGE_HEADER:end])
     if len(data) >= MAX_CLIENT_HELLO:
         raise MalformedClientHello(f"the ClientHello takes more than {MAX_CLIENT_HELLO} bytes")
     return None

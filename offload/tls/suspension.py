@@ -105,6 +105,7 @@ def _run() -> None:
         function, argument = parent.switch(result)
         result = None
         result = function(argument)
+        del function, argument  # of a connection that may be gone before this greenlet is needed
 
 
 def _suspend(key_id: bytes, digest: str, padding: int, content: bytes) -> Any:

@@ -1,0 +1,264 @@
+"""A site's context offers what it should and nothing else; the site is found by server name."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from OpenSSL import SSL
+from support.handshakes import BACKEND, Client, shake, site
+from support.pki import PKI, Issued, shared_key
+
+from offload.config import Site as SiteSettings
+from offload.keys.identifier import subject_key_identifier
+from offload.tls.openssl import lib
+from offload.tls.session import Facts, Session, TLSError
+from offload.tls.site import Site, SiteError, Sites
+
+TLS_1_2_SUITES = {
+    f"ECDHE-{key}-{cipher}"
+    for key in ("ECDSA", "RSA")
+    for cipher in ("AES128-GCM-SHA256", "AES256-GCM-SHA384", "CHACHA20-POLY1305")
+}
+TLS_1_3_SUITES = {
+    "TLS_AES_128_GCM_SHA256",
+    "TLS_AES_256_GCM_SHA384",
+    "TLS_CHACHA20_POLY1305_SHA256",
+}
+
+
+@pytest.fixture(scope="module")
+def ecdsa(pki: PKI) -> Issued:
+    return pki.site("site.test")
+
+
+@pytest.fixture(scope="module")
+def rsa(pki: PKI) -> Issued:
+    return pki.site("site.test", algorithm="rsa-2048")
+
+
+def with_ciphers(names: bytes) -> Client:
+    """A TLS 1.2 client of these cipher suites."""
+    return Client(
+        version=SSL.TLS1_2_VERSION,
+        prepare=lambda context: context.set_cipher_list(names + b":@SECLEVEL=0"),
+    )
+
+
+def with_list(function: Any, names: bytes, version: int = SSL.TLS1_3_VERSION) -> Client:
+    """A client whose groups or signature algorithms are `names`."""
+
+    def prepare(context: SSL.Context) -> None:
+        assert function(context._context, names) == 1
+
+    return Client(version=version, prepare=prepare)
+
+
+def agreed(served: Site, client: Client, key: str = "p-256") -> Facts:
+    session = Session(served)
+    shake(session, client, shared_key(key))
+    return session.facts()
+
+
+def refusal(served: Site, client: Client) -> str:
+    """OpenSSL's reason on the server's side; the client gets an alert."""
+    session = Session(served)
+    with pytest.raises(TLSError) as caught:
+        session.handshake(client.step())
+    with pytest.raises(SSL.Error, match="alert"):
+        client.step(session.output)
+    return str(caught.value)
+
+
+# the context
+
+
+def test_cipher_suites_are_ephemeral_and_authenticated(ecdsa: Issued) -> None:
+    offered = SSL.Connection(site(ecdsa).context, None).get_cipher_list()
+    assert set(offered) == TLS_1_2_SUITES | TLS_1_3_SUITES
+
+
+@pytest.mark.parametrize("name", sorted(TLS_1_2_SUITES))
+def test_each_suite_of_tls_1_2_works(ecdsa: Issued, rsa: Issued, name: str) -> None:
+    key = "rsa-2048" if "RSA" in name.split("-") else "p-256"
+    assert agreed(site(ecdsa, rsa), with_ciphers(name.encode()), key).cipher == name
+
+
+@pytest.mark.parametrize(
+    "name", ["AES128-GCM-SHA256", "AES256-SHA", "DHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-SHA"]
+)
+def test_static_rsa_and_other_weak_suites_are_refused(rsa: Issued, name: str) -> None:
+    assert refusal(site(rsa), with_ciphers(name.encode())) == "no shared cipher"
+
+
+def test_order_of_the_server_decides(rsa: Issued) -> None:
+    client = with_ciphers(b"ECDHE-RSA-CHACHA20-POLY1305:ECDHE-RSA-AES128-GCM-SHA256")
+    assert agreed(site(rsa), client, "rsa-2048").cipher == "ECDHE-RSA-AES128-GCM-SHA256"
+
+
+def test_tls_1_1_is_refused(ecdsa: Issued) -> None:
+    client = Client(
+        version=SSL.TLS1_1_VERSION,
+        prepare=lambda context: context.set_cipher_list(b"ALL:@SECLEVEL=0"),
+    )
+    assert refusal(site(ecdsa), client) == "unsupported protocol"
+
+
+def test_tls_1_2_is_refused_where_1_3_is_the_least(ecdsa: Issued) -> None:
+    served = site(ecdsa, min_version="1.3")
+    assert refusal(served, Client(version=SSL.TLS1_2_VERSION)) == "unsupported protocol"
+    assert agreed(served, Client()).version == "TLSv1.3"
+
+
+@pytest.mark.parametrize("group", ["X25519MLKEM768", "X25519", "P-256", "P-384", "P-521"])
+def test_site_speaks_the_groups_of_its_settings(ecdsa: Issued, group: str) -> None:
+    client = with_list(lib.SSL_CTX_set1_curves_list, b"X25519MLKEM768:X25519:P-256:P-384:P-521")
+    assert agreed(site(ecdsa, groups=(group,)), client).group == group
+
+
+@pytest.mark.parametrize("version", [SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION])
+def test_no_common_group_is_refused(ecdsa: Issued, version: int) -> None:
+    client = with_list(lib.SSL_CTX_set1_curves_list, b"P-521", version)
+    assert "no s" in refusal(site(ecdsa), client)  # no suitable key share, no shared cipher
+
+
+@pytest.mark.parametrize("version", [SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION])
+def test_without_tickets_nothing_is_resumed(ecdsa: Issued, version: int) -> None:
+    served = site(ecdsa, tickets=False)
+    first, session = Client(version=version), Session(served)
+    shake(session, first, shared_key("p-256"))
+    first.read(session.send(b"x"))
+    again = Client(context=first.context, session=first.tls.get_session())
+    assert not agreed(served, again).resumed
+
+
+def test_signature_algorithms_of_the_client_choose_the_certificate(
+    ecdsa: Issued, rsa: Issued
+) -> None:
+    served = site(rsa, ecdsa)
+    assert set(served.keys) == {
+        subject_key_identifier(each.key.public_key()) for each in (ecdsa, rsa)
+    }
+    for names, issued, key in (
+        (b"rsa_pss_rsae_sha256", rsa, "rsa-2048"),
+        (b"ecdsa_secp256r1_sha256", ecdsa, "p-256"),
+    ):
+        client = with_list(lib.SSL_CTX_set1_sigalgs_list, names)
+        agreed(served, client, key)
+        assert client.tls.get_peer_certificate(as_cryptography=True) == issued.certificate
+
+
+def test_client_without_a_common_signature_algorithm_is_refused(ecdsa: Issued) -> None:
+    client = with_list(lib.SSL_CTX_set1_sigalgs_list, b"rsa_pss_rsae_sha256")
+    assert refusal(site(ecdsa), client) == "no suitable signature algorithm"
+
+
+def test_chain_is_sent_whole(pki: PKI, tmp_path: Path) -> None:
+    leaf = pki.site("site.test")
+    path = tmp_path / "chain.pem"
+    path.write_bytes(leaf.chain_pem + pki.root_path.read_bytes())
+    served = Site(SiteSettings(default=True, certificates=(path,), backends=(BACKEND,)))
+    client = Client()
+    agreed(served, client)
+    chain = client.tls.get_peer_cert_chain(as_cryptography=True)
+    assert chain == [leaf.certificate, pki.root]
+
+
+# certificates and settings that cannot be used
+
+
+def failing(path: Path) -> str:
+    with pytest.raises(SiteError) as caught:
+        Site(SiteSettings(names=("site.test",), certificates=(path,), backends=(BACKEND,)))
+    text = str(caught.value)
+    assert text.startswith(f"{path}: site 'site.test': ")
+    return text
+
+
+def test_missing_certificate_is_named(tmp_path: Path) -> None:
+    assert "No such file" in failing(tmp_path / "missing.pem")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"no PEM", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"]
+)
+def test_file_that_is_no_certificate_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "bad.pem"
+    path.write_bytes(content)
+    failing(path)
+
+
+def test_chain_with_a_broken_second_certificate_is_named(tmp_path: Path, ecdsa: Issued) -> None:
+    path = tmp_path / "chain.pem"
+    broken = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+    path.write_bytes(ecdsa.chain_pem + broken)
+    assert "OpenSSL does not take the certificate" in failing(path)
+
+
+def test_certificate_of_an_unsupported_key_is_named(tmp_path: Path, ecdsa: Issued) -> None:
+    key = ec.generate_private_key(ec.SECP256K1())
+    old = ecdsa.certificate
+    certificate = (
+        x509.CertificateBuilder(old.issuer, old.subject, key.public_key(), 1)
+        .not_valid_before(old.not_valid_before_utc)
+        .not_valid_after(old.not_valid_after_utc)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path / "k1.pem"
+    path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    assert "secp256k1" in failing(path)
+
+
+def test_group_that_openssl_does_not_know_is_named(ecdsa: Issued) -> None:
+    settings = SiteSettings(
+        names=("site.test",), certificates=(ecdsa.certificate_path,), backends=(BACKEND,)
+    ).model_copy(update={"groups": ("X25519", "no-such-group")})
+    with pytest.raises(SiteError, match="OpenSSL does not take X25519:no-such-group"):
+        Site(settings)
+
+
+# the choice
+
+
+def sites(certificate: Issued, *settings: dict[str, Any]) -> Sites:
+    return Sites.from_settings(
+        SiteSettings(certificates=(certificate.certificate_path,), backends=(BACKEND,), **each)
+        for each in settings
+    )
+
+
+def test_choice_is_exact_then_wildcard_then_default(ecdsa: Issued) -> None:
+    chosen = sites(
+        ecdsa,
+        {"names": ("*.example.org",)},
+        {"names": ("www.example.org", "example.net")},
+        {"names": ("*.deep.example.org",)},
+        {"default": True},
+    )
+    wildcard, exact, deep, default = chosen.all
+    assert chosen.choose("www.example.org") is exact
+    assert chosen.choose("example.net") is exact
+    assert chosen.choose("api.example.org") is wildcard
+    assert chosen.choose("a.deep.example.org") is deep
+    assert chosen.choose("deep.example.org") is wildcard
+    for other in ("a.b.example.org", "example.org", "org", "*.example.org.uk", None):
+        assert chosen.choose(other) is default
+
+
+def test_without_a_default_other_names_have_no_site(ecdsa: Issued) -> None:
+    chosen = sites(ecdsa, {"names": ("www.example.org", "*.example.net")})
+    assert chosen.choose("www.example.org") is chosen.all[0]
+    for other in ("example.org", "a.b.example.net", "example.net", "", None):
+        assert chosen.choose(other) is None
+
+
+def test_names_are_found_whatever_their_case_in_the_settings(ecdsa: Issued) -> None:
+    chosen = sites(ecdsa, {"names": ("WWW.Example.ORG", "*.Example.NET")})
+    assert chosen.choose("www.example.org") is chosen.choose("a.example.net") is chosen.all[0]
+
+
+def test_site_is_called_by_its_first_name(ecdsa: Issued) -> None:
+    named, default = sites(ecdsa, {"names": ("b.test", "a.test")}, {"default": True}).all
+    assert (named.name, default.name) == ("b.test", "default")
