@@ -22,8 +22,8 @@ from bench.measures import KEYS, MEASURES
 from bench.nginx import Backend, Nginx, has_stream
 from bench.process import SubjectUnavailable
 from bench.product import Offload
-from bench.report import Row, fill, markdown, show, write_json
-from bench.run import FULL, QUICK, Bench
+from bench.report import Report, Row, fill, markdown, show, write_json
+from bench.run import FULL, QUICK, Bench, OutOfTime, Plan
 
 
 def _arguments(argv: Sequence[str]) -> argparse.Namespace:
@@ -56,43 +56,66 @@ def main(argv: Sequence[str]) -> int:
     arguments = _arguments(argv)
     signal.signal(signal.SIGTERM, _interrupt)
     started, busy = datetime.now(UTC), os.getloadavg()[0]
+    plan = QUICK if arguments.quick else FULL
     with Lab() as lab:
         try:
-            rows, missing = _run(lab, arguments)
-        except SubjectUnavailable as error:
+            report = _run(lab, plan, arguments.only)
+        except (SubjectUnavailable, OutOfTime) as error:
             print(f"the benchmark cannot run: {error}", file=sys.stderr)
             return 1
-    show(Console(width=None if sys.stdout.isatty() else 120), rows, missing)
+    show(Console(width=None if sys.stdout.isatty() else 140), report)
     if arguments.json:
-        write_json(arguments.json, rows)
+        write_json(arguments.json, report.rows)
     if arguments.markdown:
         document = arguments.markdown.read_text()
-        text = markdown(rows, missing, _conditions(started, busy, quick=arguments.quick))
+        text = markdown(report, _conditions(started, busy, quick=arguments.quick))
         arguments.markdown.write_text(fill(document, text))
-    return 0 if rows else 1
+    return 0 if report.rows else 1
 
 
-def _run(lab: Lab, arguments: argparse.Namespace) -> tuple[list[Row], dict[str, str]]:
-    keys = KEYS if "handshake_cpu" in arguments.only else KEYS[:2]
+def _run(lab: Lab, plan: Plan, only: Sequence[str]) -> Report:
+    _end_after(plan.budget_seconds)
+    keys = KEYS if {"handshake_cpu", "connection_cpu"} & set(only) else KEYS[:2]
     offload = Offload(keys)
-    plan = QUICK if arguments.quick else FULL
     bench = Bench(
         lab=lab,
         backend=Backend(lab, plan.megabytes),
         plan=plan,
-        subjects=(offload, Nginx(), Haproxy()),
+        subjects=(offload, Nginx("stream"), Haproxy("stream")),
+        http_subjects=(offload, Nginx("http"), Haproxy("http")),
         offload=offload,
     )
     if not has_stream():
         bench.note_missing("nginx stream module", "measured as an HTTP proxy instead")
     _prepare(bench, keys)
-    rows: list[Row] = []
     with pinned(LOAD_CORE):
-        for name in (name for name in MEASURES if name in arguments.only):
+        rows = _measure(bench, [name for name in MEASURES if name in only])
+    return Report(rows, bench.described, bench.missing)
+
+
+def _measure(bench: Bench, names: Sequence[str]) -> list[Row]:
+    rows: list[Row] = []
+    left = list(names)
+    try:
+        while left:
             start = time.monotonic()
-            rows += MEASURES[name](bench)
-            print(f"{name}: {time.monotonic() - start:.1f} s", file=sys.stderr, flush=True)
-    return rows, bench.missing
+            rows += MEASURES[left[0]](bench)
+            print(f"{left.pop(0)}: {time.monotonic() - start:.1f} s", file=sys.stderr, flush=True)
+        _end_after(0)
+    except OutOfTime as error:
+        for name in left:
+            bench.note_missing(name, str(error))
+    return rows
+
+
+def _end_after(seconds: float) -> None:
+    """Raise OutOfTime then, once, wherever the main thread is; 0 calls it off."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise OutOfTime(f"the {seconds:g} s of the run were over")
+
+    signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def _prepare(bench: Bench, keys: Sequence[str]) -> None:

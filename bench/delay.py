@@ -45,8 +45,13 @@ class DelayLine:
     def _due(self) -> None:
         now = self._loop.time()
         # One event-loop clock tick of slack: a timer may fire just before its time.
+        due: list[bytes] = []
         while self._queue and self._queue[0][0] <= now + 0.001:
-            self._deliver(self._queue.popleft()[1])
+            due.append(self._queue.popleft()[1])
+        if data := b"".join(due):
+            self._deliver(data)
+        if due and not due[-1]:
+            self._deliver(b"")
         if self._queue:
             self._loop.call_at(self._queue[0][0], self._due)
 

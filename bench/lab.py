@@ -1,13 +1,12 @@
 """The place of one run: its directory, keys, backend and running processes, ended together."""
 
 import itertools
-import os
 import resource
 import socket
 import ssl
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -18,15 +17,6 @@ from bench.process import Process, SubjectUnavailable, find
 MEASURED_CORE = 0
 LOAD_CORE = 1
 READY_SECONDS = 15.0
-NO_TICKETS = """
-openssl_conf = library
-[library]
-ssl_conf = tls
-[tls]
-system_default = every_context
-[every_context]
-NumTickets = 0
-"""
 
 
 class Lab:
@@ -40,8 +30,7 @@ class Lab:
             self._stack.enter_context(tempfile.TemporaryDirectory(prefix="offload-bench-"))
         )
         self.authority = Authority(self.directory)
-        self._openssl_conf = self.path("openssl.cnf")
-        self._openssl_conf.write_text(NO_TICKETS)
+        self._processes: list[Process] = []
 
     def __enter__(self) -> "Lab":
         _raise_file_limit()
@@ -53,21 +42,16 @@ class Lab:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        # All at once, so that the waits for each overlap.
+        for process in self._processes:
+            process.ask_to_stop()
         self._stack.close()
 
-    def start(
-        self,
-        name: str,
-        command: Sequence[str],
-        *,
-        core: int,
-        environment: Mapping[str, str] | None = None,
-    ) -> Process:
+    def start(self, name: str, command: Sequence[str], *, core: int) -> Process:
         """Start a process that ends with the run at the latest."""
         log = self.path(f"{name}.log")
-        process = Process(
-            [find(command[0]), *command[1:]], core=core, log=log, environment=environment
-        )
+        process = Process([find(command[0]), *command[1:]], core=core, log=log)
+        self._processes.append(process)
         self._stack.callback(process.stop)
         return process
 
@@ -87,13 +71,6 @@ class Lab:
         certificate = self.path(f"{name}.pem")
         self.authority.issue(certificate, name, private.public_key())
         return certificate, write_key(self.path(f"{name}.key"), private)
-
-    def peer_environment(self) -> dict[str, str]:
-        """For peers: with tickets off their OpenSSL still sends two that resume nothing.
-
-        This stops it, so that all subjects send none; it makes the peers a little quicker.
-        """
-        return {**os.environ, "OPENSSL_CONF": str(self._openssl_conf)}
 
     def client_context(self) -> ssl.SSLContext:
         """A TLS client that trusts this run's authority alone."""

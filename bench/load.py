@@ -1,17 +1,18 @@
 """What drives a subject from the load core, and counts what it completed."""
 
+import os
 import re
 import signal
 import socket
 import ssl
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bench.cpu import pinned
 from bench.lab import LOAD_CORE
-from bench.process import find
+from bench.process import environment, find
 
 SPARE_SECONDS = 10.0
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -53,20 +54,58 @@ def completed_requests(output: str) -> int:
     return done
 
 
-def handshakes(port: int, *, seconds: float) -> int:
-    """Connect, shake hands and close, one after the other, with s_time; how many times."""
-    whole = str(max(1, round(seconds)))
-    command = ["openssl", "s_time", "-connect", f"127.0.0.1:{port}", "-new", "-tls1_3", "-time"]
-    s_time = _start([*command, whole])
+class Handshakes:
+    """Handshakes that processes of `openssl s_time` complete, each one after the other."""
+
+    def __init__(self, port: int, processes: int) -> None:
+        self._output = b""
+        self._pipe, write = os.pipe()
+        os.set_blocking(self._pipe, False)
+        # Without an authority to load, which would take longest; the signature is checked anyway.
+        command = ["openssl", "s_time", "-connect", f"127.0.0.1:{port}", "-new", "-tls1_3"]
+        command += ["-time", "600", "-no-CAfile", "-no-CApath", "-no-CAstore"]
+        self._processes = [_start(command, write) for _ in range(processes)]
+        os.close(write)
+
+    def count(self) -> int:
+        """How many are complete; raises LoadFailed if one was no full one, or a client ended."""
+        with suppress(BlockingIOError):
+            while data := os.read(self._pipe, 65536):
+                self._output += data
+        full, other = completed_handshakes(self._output)
+        if other:
+            raise LoadFailed(f"{other} of {full + other} handshakes were resumed or not TLS 1.3")
+        if any(process.poll() is not None for process in self._processes):
+            raise LoadFailed(f"a client ended after {full} handshakes of all clients")
+        return full
+
+    def close(self) -> None:
+        """End the clients."""
+        for process in self._processes:
+            process.kill()
+        for process in self._processes:
+            process.wait()
+        os.close(self._pipe)
+
+
+def completed_handshakes(output: bytes) -> tuple[int, int]:
+    """Full handshakes of TLS 1.1 or later in what several s_time printed, and all others.
+
+    It prints a character for each as it completes: `*`, or `r` for a resumed one, and so on.
+    """
+    marks = re.sub(rb"Collecting [^\n]*\n", b"", output)
+    full = marks.count(b"*")
+    return full, len(marks) - full
+
+
+@contextmanager
+def handshakes(port: int, *, processes: int) -> Iterator[Handshakes]:
+    """Have so many clients shake hands and close for as long as the body runs."""
+    running = Handshakes(port, processes)
     try:
-        output = s_time.communicate(timeout=seconds + SPARE_SECONDS)[0]
+        yield running
     finally:
-        s_time.kill()
-        s_time.wait()
-    counts = re.findall(r"(\d+) connections in", output)
-    if not counts or not int(counts[-1]):
-        raise LoadFailed(f"s_time completed no handshake: {output[-200:]}")
-    return int(counts[-1])
+        running.close()
 
 
 def download(size: int, suite: str, port: int) -> float:
@@ -94,13 +133,14 @@ def _transfer(arguments: Sequence[str], shown: str, size: int, suite: str) -> fl
     return size / 1e9
 
 
-def _start(command: Sequence[str]) -> subprocess.Popen[str]:
+def _start(command: Sequence[str], output: int = subprocess.PIPE) -> subprocess.Popen[str]:
     with pinned(LOAD_CORE):
         return subprocess.Popen(
             [find(command[0]), *command[1:]],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=output,
             stderr=subprocess.DEVNULL,
+            env=environment(),
             text=True,
             start_new_session=True,
         )

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import partial
+from functools import cache, partial
 
 from bench import load
 from bench.cpu import Stopwatch, Vanished, proportional_bytes, tree
@@ -21,6 +21,8 @@ DELAYS_MS = (0, 20, 100)
 SUITES = {"aes-128": "TLS_AES_128_GCM_SHA256", "aes-256": "TLS_AES_256_GCM_SHA384"}
 # Where a handshake takes long, few connections: they tend to be served in step, in waves.
 CONNECTIONS = {"p-256": 32, "rsa-2048": 32, "rsa-4096": 8}
+# s_time has one handshake under way at a time.
+CLIENTS = 8
 # By Little's law the longest delay keeps 100 of them busy at 1,000 handshakes/s.
 RATE_CONNECTIONS = 256
 WARM_UP_SECONDS = 0.2
@@ -30,7 +32,7 @@ SPARE_SECONDS = 8.0
 
 
 def handshake_cpu(bench: Bench) -> list[Row]:
-    """CPU-us of a full handshake with one small response, a connection each, by key."""
+    """CPU-us of a full handshake alone, no request and no connection to the backend, by key."""
     rows: list[Row] = []
     for key in KEYS:
         samples = interleaved(
@@ -38,25 +40,40 @@ def handshake_cpu(bench: Bench) -> list[Row]:
             "handshake_cpu",
             key,
             bench.plan.rounds,
-            partial(_cpu_per_request, bench, key, True),
+            partial(_cpu_per_handshake, bench, key),
+            bench.http_subjects,
         )
         rows += rows_of("handshake_cpu", key, "us", samples)
     return rows
 
 
-def handshake_only_cpu(bench: Bench) -> list[Row]:
-    """CPU-us of a handshake without a request, one connection after the other."""
+def _cpu_per_handshake(bench: Bench, key: str, subject: Subject) -> float:
+    process, port = bench.running(subject, key)
+    watch = Stopwatch(process.pid)
+    with load.handshakes(port, processes=CLIENTS) as clients:
+        _counted(clients.count, WARM_UP_SECONDS, CLIENTS)
+        before = bench.backend.connections()
+        done = _counted(clients.count, bench.plan.handshake_seconds, CLIENTS, watch.restart)
+        spent = watch.seconds()
+        relayed = bench.backend.connections() - before
+    if relayed * 100 > done:
+        raise load.LoadFailed(f"{done} handshakes made {relayed} connections to the backend")
+    return spent / done * 1e6
 
-    def sample(subject: Subject) -> float:
-        process, port = bench.running(subject, "p-256")
-        watch = Stopwatch(process.pid)
-        done = load.handshakes(port, seconds=bench.plan.handshake_seconds)
-        return watch.seconds() / done * 1e6
 
-    if not bench.plan.extras:
-        return []
-    samples = interleaved(bench, "handshake_only_cpu", "p-256", bench.plan.relay_rounds, sample)
-    return rows_of("handshake_only_cpu", "p-256", "us", samples)
+def connection_cpu(bench: Bench) -> list[Row]:
+    """CPU-us of a full handshake with one small response, a connection each, by key."""
+    rows: list[Row] = []
+    for key in KEYS:
+        samples = interleaved(
+            bench,
+            "connection_cpu",
+            key,
+            bench.plan.connection_rounds,
+            partial(_cpu_per_request, bench, key, True),
+        )
+        rows += rows_of("connection_cpu", key, "us", samples)
+    return rows
 
 
 def keepalive_cpu(bench: Bench) -> list[Row]:
@@ -73,53 +90,65 @@ def keepalive_cpu(bench: Bench) -> list[Row]:
 
 def _cpu_per_request(bench: Bench, key: str, close: bool, subject: Subject) -> float:
     process, port = bench.running(subject, key)
-    connections = CONNECTIONS[key]
+    connections, count = CONNECTIONS[key], bench.backend.requests
     watch = Stopwatch(process.pid)
     with load.requests(port, connections=connections, close=close):
-        _served(bench, WARM_UP_SECONDS, connections)
-        done = _served(bench, bench.plan.handshake_seconds, connections, watch.restart)
+        _counted(count, WARM_UP_SECONDS, connections)
+        done = _counted(count, bench.plan.handshake_seconds, connections, watch.restart)
         spent = watch.seconds()
     return spent / done * 1e6
 
 
-def _served(
-    bench: Bench, seconds: float, at_least: int, started: Callable[[], None] = lambda: None
+def _counted(
+    count: Callable[[], int],
+    seconds: float,
+    at_least: int,
+    started: Callable[[], None] = lambda: None,
 ) -> int:
-    """Wait so long, and on until so many requests were served; how many were, by the backend.
+    """Wait so long, and on until `count` has risen by so many; by how many it has.
 
     The load goes on before and after, so that no half-done handshake is counted; `started` is
     called when the count starts. Raises LoadFailed if it takes too long.
     """
-    first = bench.backend.requests()
+    first = count()
     started()
     deadline = time.monotonic() + seconds + SPARE_SECONDS
-    questions = 0
+    pause = seconds
     while time.monotonic() < deadline:
-        time.sleep(0.05 if questions else seconds)
-        questions += 1  # which the backend counts as requests too
-        done = bench.backend.requests() - first - questions
+        time.sleep(pause)
+        pause = 0.05
+        done = count() - first
         if done >= at_least:
             return done
-    raise load.LoadFailed(f"{SPARE_SECONDS:g} s more were not enough for {at_least} requests")
+    raise load.LoadFailed(f"{SPARE_SECONDS:g} s more were not enough for {at_least} in all")
 
 
 def handshake_rate(bench: Bench) -> list[Row]:
-    """Full handshakes/s with a delay added to every signature, and the ratio to no delay."""
-    samples: dict[int, list[float]] = {delay: [] for delay in DELAYS_MS}
-    try:
-        relay, port = _delayed_frontend(bench)
-        for _ in range(bench.plan.rate_rounds):
-            for delay in DELAYS_MS:
-                samples[delay].append(_rate(bench, port))
-                relay.signal(signal.SIGUSR1)  # on to the next delay
-    except (SubjectUnavailable, load.LoadFailed, OSError) as error:
-        bench.note_missing("handshake_rate offload", str(error))
-        return []
-    rows: list[Row] = []
-    for delay, rates in samples.items():
+    """Full handshakes/s; the product's also with a delay added to every signature, and the ratio.
+
+    The product's signatures pass through the delaying relay with a delay of 0 too.
+    """
+    rates: dict[int, list[float]] = {delay: [] for delay in DELAYS_MS}
+    frontend = cache(partial(_delayed_frontend, bench))
+
+    def sample(subject: Subject) -> float:
+        if subject is not bench.offload:
+            return _rate(bench, bench.running(subject, "p-256")[1])
+        relay, port = frontend()
+        for delay in DELAYS_MS:
+            rates[delay].append(_rate(bench, port, delay / 1e3))
+            relay.signal(signal.SIGUSR1)  # on to the next delay
+        return rates[0][-1]
+
+    samples = interleaved(bench, "handshake_rate", "0ms", bench.plan.rate_rounds, sample)
+    rows = rows_of("handshake_rate", "0ms", "1/s", samples)
+    if not samples[bench.offload.name]:
+        return rows
+    for delay in DELAYS_MS:
         name = f"{delay}ms"
-        ratios = [rate / base for rate, base in zip(rates, samples[0], strict=True)]
-        rows += rows_of("handshake_rate", name, "1/s", {"offload": rates})
+        ratios = [rate / base for rate, base in zip(rates[delay], rates[0], strict=True)]
+        if delay:
+            rows += rows_of("handshake_rate", name, "1/s", {"offload": rates[delay]})
         rows += rows_of("handshake_rate_ratio", name, "1", {"offload": ratios})
     return rows
 
@@ -135,11 +164,13 @@ def _delayed_frontend(bench: Bench) -> tuple[Process, int]:
     return relay, start(bench.lab, "p-256", bench.backend.port, worker=port)[1]
 
 
-def _rate(bench: Bench, port: int) -> float:
+def _rate(bench: Bench, port: int, delay: float = 0) -> float:
+    count = bench.backend.requests
     with load.requests(port, connections=RATE_CONNECTIONS, close=True):
-        _served(bench, WARM_UP_SECONDS, RATE_CONNECTIONS)
+        # Twice round, so that connections no longer come in the wave that they started in.
+        _counted(count, WARM_UP_SECONDS + 2 * delay, 2 * RATE_CONNECTIONS)
         start = time.monotonic()
-        done = _served(bench, bench.plan.rate_seconds, RATE_CONNECTIONS)
+        done = _counted(count, bench.plan.rate_seconds, RATE_CONNECTIONS)
         return done / (time.monotonic() - start)
 
 
@@ -213,12 +244,13 @@ def _settled_bytes(pid: int) -> int:
     return proportional_bytes(tree(pid))
 
 
+# In the order in which they are run: what comes last goes short when time does.
 MEASURES: dict[str, Callable[[Bench], list[Row]]] = {
     "idle_memory": idle_memory,
     "handshake_cpu": handshake_cpu,
-    "handshake_only_cpu": handshake_only_cpu,
     "handshake_rate": handshake_rate,
     "worker_signature": worker_signature,
     "keepalive_cpu": keepalive_cpu,
     "relay_cpu": relay_cpu,
+    "connection_cpu": connection_cpu,
 }

@@ -1,18 +1,22 @@
 """nginx: as a subject (TLS in front of the backend) and as the backend itself.
 
-The subject is a stream proxy, the same job as the others'. Where nginx comes without its stream
-module it is an HTTP proxy with kept-alive connections to the backend instead, and the run says so.
+The subject is a stream proxy, the same job as the others', or an HTTP proxy with kept-alive
+connections to the backend where a bare handshake is measured. Where nginx comes without its stream
+module it is an HTTP proxy throughout, and the run says so.
 """
 
 import getpass
+import re
 import subprocess
 import urllib.request
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from bench.lab import LOAD_CORE, MEASURED_CORE, Lab
 from bench.process import Process, find, free_port
 
+Mode = Literal["stream", "http"]
 MODULE = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
 CONNECTIONS = 16384
 
@@ -22,6 +26,13 @@ class Nginx:
 
     name = "nginx"
 
+    def __init__(self, mode: Mode) -> None:
+        self.mode: Mode = mode
+
+    def version(self) -> str:
+        """Its version and its OpenSSL's."""
+        return _version(_build_arguments())
+
     def start(self, lab: Lab, key: str, backend: int) -> tuple[Process, int]:
         """Start it with a key of this type; the process and its port."""
         certificate, private = lab.local_key(key)
@@ -30,9 +41,9 @@ class Nginx:
             "ssl_protocols TLSv1.2 TLSv1.3; ssl_session_tickets off; ssl_session_cache off;"
         )
         port = free_port()
-        make = _stream if has_stream() else _http_proxy
+        make = _stream if self.mode == "stream" and has_stream() else _http_proxy
         text = make(lab, f"listen 127.0.0.1:{port} ssl backlog=4096; {tls}", backend)
-        process = start(lab, f"nginx-{key}", text, core=MEASURED_CORE)
+        process = start(lab, f"nginx-{self.mode}-{key}", text, core=MEASURED_CORE)
         lab.wait_ready(process, port)
         return process, port
 
@@ -42,7 +53,7 @@ def start(lab: Lab, name: str, text: str, *, core: int) -> Process:
     file = lab.path(f"{name}.conf")
     file.write_text(text)
     command = ["nginx", "-p", str(lab.directory), "-c", str(file), "-e", "stderr"]
-    return lab.start(name, command, core=core, environment=lab.peer_environment())
+    return lab.start(name, command, core=core)
 
 
 class Backend:
@@ -63,12 +74,31 @@ class Backend:
         )
         process = start(lab, "backend", text, core=LOAD_CORE)
         lab.wait_ready(process, self.port, tls=False)
+        self._questions = 0
+
+    def connections(self) -> int:
+        """Connections that it has accepted since it started, these questions not counted."""
+        return self._status(7)
 
     def requests(self) -> int:
-        """Requests that it has received since it started, this question among them."""
+        """Requests that it has received since it started, these questions not counted."""
+        return self._status(9)
+
+    def _status(self, field: int) -> int:
         status = f"http://127.0.0.1:{self.port}/status"
         with urllib.request.urlopen(status, timeout=10) as response:
-            return int(response.read().split()[9])
+            words = response.read().split()
+        self._questions += 1  # each a connection and a request of its own
+        return int(words[field]) - self._questions
+
+
+def _version(text: str) -> str:
+    nginx = re.search(r"nginx/\S+", text)
+    built = re.search(r"built with (OpenSSL [\w.]+)", text)
+    # Said only where it differs from what it was built with.
+    running = re.search(r"running with (OpenSSL [\w.]+)", text)
+    library = running or built
+    return f"{nginx[0] if nginx else 'nginx'}, {library[1] if library else 'OpenSSL unknown'}"
 
 
 @cache
@@ -77,6 +107,7 @@ def has_stream() -> bool:
     return MODULE.exists() or "--with-stream " in _build_arguments()
 
 
+@cache
 def _build_arguments() -> str:
     result = subprocess.run(
         [find("nginx"), "-V"], check=True, capture_output=True, text=True, timeout=10

@@ -5,7 +5,7 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,6 +16,10 @@ STOP_SECONDS = 3.0
 MORE_PATH = "/usr/sbin:/sbin"
 
 
+# Variables by which whoever runs the benchmark could change what is measured.
+OURS = ("OFFLOAD_", "OPENSSL_CONF")
+
+
 class SubjectUnavailable(Exception):
     """A subject, or a program that a measure needs, cannot run here; the text says why."""
 
@@ -23,14 +27,7 @@ class SubjectUnavailable(Exception):
 class Process:
     """A running command in a process group of its own, its output in a log file."""
 
-    def __init__(
-        self,
-        command: Sequence[str],
-        *,
-        core: int,
-        log: Path,
-        environment: Mapping[str, str] | None = None,
-    ) -> None:
+    def __init__(self, command: Sequence[str], *, core: int, log: Path) -> None:
         self.log = log
         with pinned(core), log.open("wb") as output:
             self._popen = subprocess.Popen(
@@ -38,7 +35,7 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=None if environment is None else dict(environment),
+                env=environment(),
                 start_new_session=True,
             )
 
@@ -58,6 +55,11 @@ class Process:
         """The end of what the process printed, for an error message."""
         return self.log.read_text(errors="replace").strip()[-300:]
 
+    def ask_to_stop(self) -> None:
+        """Send the request to end, without waiting for it."""
+        if self.running:
+            self._popen.terminate()
+
     def stop(self) -> None:
         """End the process: asked first, then forced together with its whole group."""
         if self.running:
@@ -67,6 +69,14 @@ class Process:
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self._popen.wait(STOP_SECONDS)
+
+
+def environment() -> dict[str, str]:
+    """This process's environment without what configures the product or OpenSSL.
+
+    Peers and loads must run as an operator's would, and the product as it starts by itself.
+    """
+    return {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
 
 
 def find(program: str) -> str:

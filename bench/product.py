@@ -1,13 +1,13 @@
 """The product as a subject: a front-end on the measured core, its worker on the other."""
 
 import json
-import os
 import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.hazmat.backends.openssl import backend as openssl
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_der_public_key
@@ -16,8 +16,6 @@ from bench.lab import LOAD_CORE, MEASURED_CORE, Lab
 from bench.pki import generate
 from bench.process import Process, SubjectUnavailable, free_port
 
-# Variables by which whoever runs the benchmark could change what is measured.
-OURS = ("OFFLOAD_", "OPENSSL_CONF")
 WORKER_NAME = "worker.bench.test"
 FRONTEND_NAME = "frontend.bench.test"
 
@@ -36,12 +34,21 @@ class Offload:
     """The subject: one serving process, no tickets; every signature is made by one worker."""
 
     name = "offload"
+    mode = "stream"
 
     def __init__(self, keys: tuple[str, ...]) -> None:
         self._names = keys
         self._keys: Keys | None = None
         self._worker: tuple[Process, int] | SubjectUnavailable | None = None
         self._identities: dict[str, tuple[Path, Path]] = {}
+
+    def version(self) -> str:
+        """Its version and its OpenSSL's."""
+        try:
+            from offload.version import __version__
+        except ImportError as error:
+            raise SubjectUnavailable(f"the product cannot be imported: {error}") from error
+        return f"offload {__version__}, {openssl.openssl_version_text()}"
 
     def start(self, lab: Lab, key: str, backend: int) -> tuple[Process, int]:
         """Start a front-end with a key of this type; the process and its port."""
@@ -131,9 +138,7 @@ def _make_keys(lab: Lab, names: tuple[str, ...]) -> Keys:
 def _start(lab: Lab, name: str, command: str, text: str, *, core: int) -> Process:
     file = lab.path(f"{name}.toml")
     file.write_text(text)
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(OURS)}
-    arguments = [sys.executable, "-m", "offload", command, "-c", str(file)]
-    return lab.start(name, arguments, core=core, environment=environment)
+    return lab.start(name, [sys.executable, "-m", "offload", command, "-c", str(file)], core=core)
 
 
 def _frontend(

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
@@ -12,12 +12,16 @@ from rich.table import Table
 from bench.targets import TARGETS, Target
 
 REFERENCE = "nginx"
+COLUMNS = ("measure", "subject", "key", "value", "unit", "ratio_to_nginx")
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One figure; `ratio_to_nginx` is None where nginx has no such figure."""
+    """One figure; `ratio_to_nginx` is None where nginx has no such figure.
+
+    `rounds` says of how many samples it is the median.
+    """
 
     measure: str
     subject: str
@@ -25,6 +29,20 @@ class Row:
     value: float
     unit: str
     ratio_to_nginx: float | None
+    rounds: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All that a run has found out.
+
+    `described` has, by subject and mode, its version and what it negotiates; `missing` has what
+    could not be measured, and why.
+    """
+
+    rows: Sequence[Row]
+    described: Mapping[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)
 
 
 def rows_of(measure: str, key: str, unit: str, samples: Mapping[str, Sequence[float]]) -> list[Row]:
@@ -35,7 +53,7 @@ def rows_of(measure: str, key: str, unit: str, samples: Mapping[str, Sequence[fl
     """
     reference = samples.get(REFERENCE, ())
     return [
-        Row(measure, subject, key, median(values), unit, ratio(values, reference))
+        Row(measure, subject, key, median(values), unit, ratio(values, reference), len(values))
         for subject, values in samples.items()
         if values
     ]
@@ -59,12 +77,13 @@ def verdict(target: Target, rows: Iterable[Row]) -> tuple[float | None, str]:
 
 def write_json(path: Path, rows: Sequence[Row]) -> None:
     """Write the rows as a JSON list of objects."""
-    path.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
+    objects = [{column: getattr(row, column) for column in COLUMNS} for row in rows]
+    path.write_text(json.dumps(objects, indent=1) + "\n")
 
 
-def show(console: Console, rows: Sequence[Row], missing: Mapping[str, str]) -> None:
-    """Print the figures, the verdicts, and what could not be measured."""
-    for title, header, cells in _tables(rows, missing):
+def show(console: Console, report: Report) -> None:
+    """Print the figures, the verdicts, the subjects, and what could not be measured."""
+    for title, header, cells in _tables(report):
         table = Table(title=title, title_justify="left")
         for number, name in enumerate(header):
             right = number > 1
@@ -72,15 +91,25 @@ def show(console: Console, rows: Sequence[Row], missing: Mapping[str, str]) -> N
         for line in cells:
             table.add_row(*line)
         console.print(table)
+    if sentence := once_only(report.rows):
+        console.print(sentence, highlight=False)
 
 
-def markdown(rows: Sequence[Row], missing: Mapping[str, str], conditions: str) -> str:
+def once_only(rows: Iterable[Row]) -> str:
+    """A sentence that names the figures which are one round's alone; empty if none is."""
+    names = dict.fromkeys(f"{row.measure} {row.key}" for row in rows if row.rounds == 1)
+    return f"One round only: {', '.join(names)}." if names else ""
+
+
+def markdown(report: Report, conditions: str) -> str:
     """The same as Markdown, headed by the conditions of the run."""
     parts = [conditions]
-    for title, header, cells in _tables(rows, missing):
+    for title, header, cells in _tables(report):
         lines = [header, ["---"] * len(header), *cells]
         text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
         parts.append(f"**{title}**\n\n{text}")
+    if sentence := once_only(report.rows):
+        parts.append(sentence)
     return "\n\n".join(parts)
 
 
@@ -93,14 +122,17 @@ def fill(document: str, text: str) -> str:
     return f"{head}{BEGIN}\n\n{text}\n\n{END}{tail}"
 
 
-def _tables(
-    rows: Sequence[Row], missing: Mapping[str, str]
-) -> Iterable[tuple[str, list[str], list[list[str]]]]:
+def _tables(report: Report) -> Iterable[tuple[str, list[str], list[list[str]]]]:
+    rows = report.rows
     yield "Figures", ["measure", "key", *_subjects(rows), "unit"], _figures(rows)
     header = ["target", "key", "bound", "this run", "verdict"]
     yield "Targets", header, [_target_line(target, rows) for target in TARGETS]
-    if missing:
-        yield "Missing", ["what", "why"], [[what, why] for what, why in missing.items()]
+    if report.described:
+        header = ["subject", "proxies", "version", "negotiates"]
+        lines = [[*subject, *words] for subject, words in sorted(report.described.items())]
+        yield "Subjects", header, lines
+    if report.missing:
+        yield "Missing", ["what", "why"], [[what, why] for what, why in report.missing.items()]
 
 
 def _subjects(rows: Sequence[Row]) -> list[str]:

@@ -36,7 +36,9 @@ def _samples(
     bench: Bench, key: str, process: Process, port: int
 ) -> tuple[list[Figures], list[Figures]]:
     worker, library = [], []
-    for _ in range(bench.plan.signature_rounds):
+    for turn in range(bench.plan.signature_rounds):
+        if turn and bench.late:
+            break
         worker.append(_worker(bench, key, process, port))
         library.append(_library(key, bench.plan.signature_seconds))
     return worker, library
