@@ -30,9 +30,7 @@ def test_a_download_is_byte_exact(chain: Chain) -> None:
 @pytest.mark.needs("curl")
 def test_an_upload_is_byte_exact(chain: Chain) -> None:
     before = chain.admin.total("offload_bytes_total", direction="request")
-    command = curl(
-        chain.port, "https://localhost/digest", chain.state.trust, "--upload-file", "-"
-    )
+    command = curl(chain.port, "https://localhost/digest", chain.state.trust, "--upload-file", "-")
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()
     ) as process:

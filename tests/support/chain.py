@@ -7,13 +7,14 @@ run in this process so that ten keys do not take ten interpreters.
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import time
 import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,9 @@ WORKERS = ("worker-1", "worker-2")
 
 # This process was started again for OpenSSL's sake; programs are to find a usual environment.
 _OURS = ("OPENSSL_CONF", "OFFLOAD_MODULE", "OFFLOAD_STARTED_AGAIN")
+_ESTABLISHED = "01"  # <net/tcp_states.h>
 _WAIT_SECONDS = 45.0
+_PROBES = 7  # a number that no test has open
 _POLL_SECONDS = 0.1
 
 
@@ -137,9 +140,7 @@ class State:
         certificate = self.directory / "certificates" / f"{name}.pem"
         configuration = ("-c", self.directory / f"{WORKERS[0]}.toml")
         run_offload("key", "create", name, "-a", algorithm, *configuration)
-        run_offload(
-            "certificate", "self-sign", name, "-n", name, "-o", certificate, *configuration
-        )
+        run_offload("certificate", "self-sign", name, "-n", name, "-o", certificate, *configuration)
         return certificate
 
     def expire_front_end(self) -> None:
@@ -239,11 +240,13 @@ class Chain:
 
     def owner(self, client_port: int) -> int:
         """The id of the front-end's process that serves the connection from this port."""
-        inode = _inode(self.port, client_port)
-        for pid in self.front_end_pids():
-            if inode in _sockets(pid):
-                return pid
-        raise AssertionError(f"no process serves the connection from port {client_port}")
+        (pid,) = self._holders(client_port)
+        return pid
+
+    def serving_pids(self, worker: str) -> list[int]:
+        """A worker's processes that have links."""
+        port = int(self.state.workers[worker]["worker"]["listen"].rpartition(":")[2])
+        return _holders(_inodes(port), self.worker_pids(worker))
 
     def signatures(self) -> float:
         """How many signatures the front-end has had."""
@@ -262,11 +265,34 @@ class Chain:
 
     @contextmanager
     def counted(self, by: float, **labels: str) -> Iterator[None]:
-        """What happens inside must add `by` to `handshakes(**labels)`."""
+        """What happens inside must add `by` to `handshakes(**labels)`.
+
+        What was there before must have been counted, see `settle`.
+        """
         before = self.handshakes(**labels)
         yield
         until(lambda: self.handshakes(**labels) >= before + by, f"{by} more handshakes {labels}")
         assert self.handshakes(**labels) == before + by
+
+    def settle(self) -> None:
+        """Return when all that has happened is counted; nobody else may be connected.
+
+        Serving processes write their figures once a second, all at once: a process whose new
+        connections are seen has written everything from before them.
+        """
+        clients: list[socket.socket] = []
+        owners: set[int] = set()
+        try:
+            while len(clients) < _PROBES or len(owners) < PROCESSES:
+                clients.append(socket.create_connection(("127.0.0.1", self.port)))
+                port = clients[-1].getsockname()[1]
+                until(lambda port=port: self._holders(port) != [], "acceptance")
+                owners.update(self._holders(port))
+            until(lambda: self.admin.total("offload_open_connections") == len(clients), "all seen")
+        finally:
+            for client in clients:
+                client.close()
+        self.until_idle()
 
     def until_idle(self) -> None:
         """Wait until nothing is open or under way."""
@@ -278,6 +304,9 @@ class Chain:
         for name in gauges:
             until(lambda name=name: self.admin.total(name) == 0, f"{name} 0")
 
+    def _holders(self, client_port: int) -> list[int]:
+        return _holders(_inodes(self.port, client_port), self.front_end_pids())
+
     def _until_ready(self, process: Spawned, admin: Endpoint) -> None:
         def ready() -> bool:
             assert process.process.poll() is None, process.output
@@ -286,20 +315,25 @@ class Chain:
         until(ready, f"readiness of {process.arguments[-1]}")
 
 
-def _inode(port: int, client_port: int) -> str:
-    """Of the server's end of a TCP connection on 127.0.0.1, as it stands in /proc/PID/fd."""
+def _inodes(port: int, client_port: int | None = None) -> set[str]:
+    """The server's ends of established connections to a port, as they stand in /proc/PID/fd."""
+    inodes = set()
     for row in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         fields = row.split()
-        if fields[1].endswith(f":{port:04X}") and fields[2].endswith(f":{client_port:04X}"):
-            return f"socket:[{fields[9]}]"
-    raise AssertionError(f"no connection from port {client_port}")
+        local, remote, state = fields[1:4]
+        wanted = client_port is None or remote.endswith(f":{client_port:04X}")
+        if local.endswith(f":{port:04X}") and state == _ESTABLISHED and wanted:
+            inodes.add(f"socket:[{fields[9]}]")
+    return inodes
+
+
+def _holders(inodes: set[str], pids: list[int]) -> list[int]:
+    return [pid for pid in pids if inodes & _sockets(pid)]
 
 
 def _sockets(pid: int) -> set[str]:
     held = set()
     for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-        try:
+        with suppress(FileNotFoundError):
             held.add(str(descriptor.readlink()))
-        except FileNotFoundError:
-            continue
     return held

@@ -22,7 +22,8 @@ _TIMEOUT_SECONDS = 45.0
 class SocketClient:
     """One connection to 127.0.0.1:`port`; `client` is the TLS in memory, `socket` the rest.
 
-    `trust` is a PEM file with the certificate that the server's must lead to.
+    `trust` is a PEM file with the certificate that the server's must lead to; `earlier` a
+    connection whose session, and all settings, are to be resumed.
     """
 
     def __init__(
@@ -32,7 +33,7 @@ class SocketClient:
         trust: Path | None = None,
         version: str = "1.3",
         groups: str | None = None,
-        session: SSL.Session | None = None,
+        earlier: SocketClient | None = None,
     ) -> None:
         def prepare(context: SSL.Context) -> None:
             if groups is not None:
@@ -42,7 +43,8 @@ class SocketClient:
             trust=None if trust is None else x509.load_pem_x509_certificate(trust.read_bytes()),
             version=VERSIONS[version],
             server_name=None if name is None else name.encode(),
-            session=session,
+            session=None if earlier is None else earlier.tls.get_session(),
+            context=None if earlier is None else earlier.client.context,
             prepare=prepare,
         )
         self.socket = socket.create_connection(("127.0.0.1", port), _TIMEOUT_SECONDS)
@@ -67,6 +69,11 @@ class SocketClient:
     @property
     def tls(self) -> SSL.Connection:
         return self.client.tls
+
+    @property
+    def resumed(self) -> bool:
+        """Whether the handshake went on from an earlier session."""
+        return bool(lib.SSL_session_reused(self.tls._ssl))
 
     def receive(self) -> bytes:
         """Some bytes as they come on the wire; none at the end."""

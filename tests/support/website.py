@@ -78,7 +78,7 @@ async def serve(port: int, path: str) -> None:
     """Serve until TERM."""
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
-    runner = web.AppRunner(Website().app(), access_log=None, shutdown_timeout=0)
+    runner = web.AppRunner(Website().app(), access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.UnixSite(runner, path).start()
     await web.TCPSite(runner, "127.0.0.1", port).start()
