@@ -1,6 +1,6 @@
 import pytest
 
-from bench.load import LoadFailed, completed_requests
+from bench.load import LoadFailed, completed_handshakes, completed_requests
 
 REPORT = """
   2 threads and 32 connections
@@ -35,3 +35,10 @@ def test_more_is_a_failed_load(requests: int, errors: str) -> None:
 def test_no_report_is_a_failed_load() -> None:
     with pytest.raises(LoadFailed):
         completed_requests("unable to connect")
+
+
+def test_full_handshakes_of_several_clients_are_told_from_others() -> None:
+    head = b"Collecting connection statistics for 600 seconds\n"
+    assert completed_handshakes(head + b"**" + head + b"*" * 5) == (7, 0)
+    assert completed_handshakes(head + b"*r" + head + b"rt*") == (2, 3)
+    assert completed_handshakes(b"") == (0, 0)

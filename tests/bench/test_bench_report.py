@@ -8,10 +8,12 @@ from rich.console import Console
 from bench.report import (
     BEGIN,
     END,
+    Report,
     Row,
     fill,
     markdown,
     number,
+    once_only,
     ratio,
     rows_of,
     show,
@@ -21,18 +23,23 @@ from bench.report import (
 from bench.targets import Target
 
 ROWS = [
-    Row("handshake_cpu", "offload", "p-256", 300.0, "us", 0.75),
-    Row("handshake_cpu", "nginx", "p-256", 400.0, "us", 1.0),
-    Row("idle_memory", "offload", "handshake", 30.0, "KiB", None),
+    Row("handshake_cpu", "offload", "p-256", 300.0, "us", 0.75, 2),
+    Row("handshake_cpu", "nginx", "p-256", 400.0, "us", 1.0, 2),
+    Row("idle_memory", "offload", "handshake", 30.0, "KiB", None, 1),
 ]
+REPORT = Report(
+    ROWS,
+    described={("nginx", "http"): ("nginx/9", "TLSv1.3")},
+    missing={"haproxy": "is not installed"},
+)
 
 
 def test_value_is_the_median_and_ratio_is_of_paired_rounds() -> None:
     samples = {"offload": [10.0, 40.0, 30.0], "nginx": [20.0, 80.0, 30.0], "haproxy": []}
     offload, nginx = rows_of("m", "k", "us", samples)
     # Paired: 0.5, 0.5, 1.0; the ratio of the medians would be 1.0.
-    assert offload == Row("m", "offload", "k", 30.0, "us", 0.5)
-    assert nginx == Row("m", "nginx", "k", 30.0, "us", 1.0)
+    assert offload == Row("m", "offload", "k", 30.0, "us", 0.5, 3)
+    assert nginx == Row("m", "nginx", "k", 30.0, "us", 1.0, 3)
 
 
 def test_without_nginx_there_is_no_ratio() -> None:
@@ -72,9 +79,11 @@ def test_verdict(target: Target, figure: float | None, word: str) -> None:
 
 
 def test_markdown_fills_the_place_between_the_markers_again_and_again() -> None:
-    text = markdown(ROWS, {"x": "not here"}, "Conditions.")
+    text = markdown(REPORT, "Conditions.")
     assert "| handshake_cpu | p-256 | 300 (0.75 x) | 400 | us |" in text
-    assert "| x | not here |" in text
+    assert "| nginx | http | nginx/9 | TLSv1.3 |" in text
+    assert "| haproxy | is not installed |" in text
+    assert "One round only: idle_memory handshake." in text
     document = f"before\n{BEGIN}\nold\n{END}\nafter\n"
     filled = fill(fill(document, text), text)
     assert filled == f"before\n{BEGIN}\n\n{text}\n\n{END}\nafter\n"
@@ -87,9 +96,14 @@ def test_a_document_without_markers_is_refused() -> None:
 
 def test_the_table_has_figures_verdicts_and_what_is_missing() -> None:
     output = io.StringIO()
-    show(Console(file=output, width=160), ROWS, {"haproxy": "is not installed"})
-    for part in ("300 (0.75 x)", "met", "missed", "not measured", "is not installed"):
+    show(Console(file=output, width=160), REPORT)
+    for part in ("300 (0.75 x)", "met", "missed", "not measured", "nginx/9", "is not installed"):
         assert part in output.getvalue()
+    assert "One round only: idle_memory handshake." in output.getvalue()
+
+
+def test_nothing_is_said_of_rounds_where_each_figure_had_several() -> None:
+    assert once_only(ROWS[:2]) == ""
 
 
 @pytest.mark.parametrize(

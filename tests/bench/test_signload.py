@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import ssl
 import threading
 from collections.abc import Iterator
 
@@ -13,7 +14,6 @@ from offload.config import Identity
 from offload.wire.codec import Decoder, encode
 from offload.wire.error import ErrorCode
 from offload.wire.message import Failure, Signature, TlsSign
-from offload.worker.context import server_context
 
 SKI = b"k" * 20
 
@@ -48,7 +48,11 @@ def identity(pki: PKI) -> Identity:
 def port(identity: Identity, pki: PKI) -> Iterator[int]:
     """A scripted worker on a loop of its own, as the load brings its own too."""
     loop = asyncio.new_event_loop()
-    context = server_context(identity, pki.root_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_cert_chain(identity.certificate, identity.key)
+    context.load_verify_locations(pki.root_path)
     server = loop.run_until_complete(loop.create_server(Worker, "127.0.0.1", 0, ssl=context))
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
