@@ -87,7 +87,9 @@ def _run(lab: Lab, plan: Plan, only: Sequence[str]) -> Report:
     )
     if not has_stream():
         bench.note_missing("nginx stream module", "measured as an HTTP proxy instead")
+    start = time.monotonic()
     _prepare(bench, keys)
+    print(f"keys and worker: {time.monotonic() - start:.1f} s", file=sys.stderr, flush=True)
     with pinned(LOAD_CORE):
         rows = _measure(bench, [name for name in MEASURES if name in only])
     return Report(rows, bench.described, bench.missing)
@@ -99,11 +101,13 @@ def _measure(bench: Bench, names: Sequence[str]) -> list[Row]:
     try:
         while left:
             start = time.monotonic()
-            rows += MEASURES[left[0]](bench)
+            for row in MEASURES[left[0]](bench):
+                rows.append(row)  # one by one, so that time's end takes no finished row away
             print(f"{left.pop(0)}: {time.monotonic() - start:.1f} s", file=sys.stderr, flush=True)
         _end_after(0)
     except OutOfTime as error:
-        for name in left:
+        bench.note_missing(left[0], f"{error}; it lacks what is not above")
+        for name in left[1:]:
             bench.note_missing(name, str(error))
     return rows
 

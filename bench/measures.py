@@ -3,7 +3,7 @@
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from functools import cache, partial
 
@@ -32,9 +32,8 @@ SETTLE_SECONDS = 0.25
 SPARE_SECONDS = 8.0
 
 
-def handshake_cpu(bench: Bench) -> list[Row]:
+def handshake_cpu(bench: Bench) -> Iterator[Row]:
     """CPU-us of a full handshake alone, no request and no connection to the backend, by key."""
-    rows: list[Row] = []
     for key in KEYS:
         samples = interleaved(
             bench,
@@ -44,8 +43,7 @@ def handshake_cpu(bench: Bench) -> list[Row]:
             partial(_cpu_per_handshake, bench, key),
             bench.http_subjects,
         )
-        rows += rows_of("handshake_cpu", key, "us", samples)
-    return rows
+        yield from rows_of("handshake_cpu", key, "us", samples)
 
 
 def _cpu_per_handshake(bench: Bench, key: str, subject: Subject) -> float:
@@ -62,9 +60,8 @@ def _cpu_per_handshake(bench: Bench, key: str, subject: Subject) -> float:
     return spent / done * 1e6
 
 
-def connection_cpu(bench: Bench) -> list[Row]:
+def connection_cpu(bench: Bench) -> Iterator[Row]:
     """CPU-us of a full handshake with one small response, a connection each, by key."""
-    rows: list[Row] = []
     for key in KEYS:
         samples = interleaved(
             bench,
@@ -73,8 +70,7 @@ def connection_cpu(bench: Bench) -> list[Row]:
             bench.plan.connection_rounds,
             partial(_cpu_per_request, bench, key, True),
         )
-        rows += rows_of("connection_cpu", key, "us", samples)
-    return rows
+        yield from rows_of("connection_cpu", key, "us", samples)
 
 
 def keepalive_cpu(bench: Bench) -> list[Row]:
@@ -175,10 +171,9 @@ def _rate(bench: Bench, port: int, delay: float = 0) -> float:
         return done / (time.monotonic() - start)
 
 
-def relay_cpu(bench: Bench) -> list[Row]:
+def relay_cpu(bench: Bench) -> Iterator[Row]:
     """CPU seconds per gigabyte relayed each way; with extras also with the suite prescribed."""
     suites = {"": "", **({f"-{name}": suite for name, suite in SUITES.items()})}
-    rows: list[Row] = []
     for suffix, suite in suites.items() if bench.plan.extras else [("", "")]:
         loads: dict[str, Callable[[int], float]] = {
             "download": partial(load.download, bench.plan.megabytes * 1_000_000, suite),
@@ -192,8 +187,7 @@ def relay_cpu(bench: Bench) -> list[Row]:
                 bench.plan.relay_rounds,
                 partial(_cpu_per_gigabyte, bench, name == "upload", transfer),
             )
-            rows += rows_of("relay_cpu", name + suffix, "s/GB", samples)
-    return rows
+            yield from rows_of("relay_cpu", name + suffix, "s/GB", samples)
 
 
 def _cpu_per_gigabyte(
@@ -246,7 +240,7 @@ def _settled_bytes(pid: int) -> int:
 
 
 # In the order in which they are run: what comes last goes short when time does.
-MEASURES: dict[str, Callable[[Bench], list[Row]]] = {
+MEASURES: dict[str, Callable[[Bench], Iterable[Row]]] = {
     "idle_memory": idle_memory,
     "handshake_cpu": handshake_cpu,
     "keepalive_cpu": keepalive_cpu,

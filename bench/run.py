@@ -58,17 +58,17 @@ class Plan:
 
 QUICK = Plan(
     rounds=2,
-    handshake_seconds=0.35,
+    handshake_seconds=0.3,
     connection_rounds=1,
     rate_rounds=1,
-    rate_seconds=1.2,
+    rate_seconds=1.0,
     signature_rounds=1,
-    signature_seconds=0.5,
+    signature_seconds=0.4,
     relay_rounds=1,
     megabytes=200,
     idle=200,
     extras=False,
-    patience_seconds=20.0,
+    patience_seconds=18.0,
     budget_seconds=47.0,
 )
 FULL = Plan(

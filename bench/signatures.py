@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from bench.cpu import pinned, tree
 from bench.lab import MEASURED_CORE
@@ -19,17 +19,15 @@ SPARE_SECONDS = 30.0
 Figures = tuple[float, float]
 
 
-def worker_signature(bench: Bench) -> list[Row]:
+def worker_signature(bench: Bench) -> Iterator[Row]:
     """Signatures/s and CPU-us of one, by a worker on one core and by the library alone."""
-    rows: list[Row] = []
     try:
         process, port = bench.offload.start_worker(bench.lab, core=MEASURED_CORE)
         for key in SCHEMES:
-            rows += _rows(key, *_samples(bench, key, process, port))
+            yield from _rows(key, *_samples(bench, key, process, port))
         process.stop()
     except (SubjectUnavailable, LoadFailed, OSError, subprocess.SubprocessError) as error:
         bench.note_missing("worker_signature offload", str(error))
-    return rows
 
 
 def _samples(
