@@ -43,4 +43,4 @@ def described(output: str) -> str:
     if not found[0]:
         raise SubjectUnavailable("openssl s_client has made no full handshake")
     words = [next(filter(None, match.groups())) for match in found if match]
-    return f"{' '.join(words)}, {output.count(TICKET)} tickets"
+    return f"{' '.join(words)}, tickets: {output.count(TICKET)}"

@@ -22,7 +22,7 @@ Post-Handshake New Session Ticket arrived:
 )
 def test_what_s_client_says_is_told_in_a_few_words(group: str, name: str) -> None:
     words = described(OUTPUT.format(group=group))
-    assert words == f"TLSv1.3 TLS_AES_256_GCM_SHA384 {name} ECDSA, 2 tickets"
+    assert words == f"TLSv1.3 TLS_AES_256_GCM_SHA384 {name} ECDSA, tickets: 2"
 
 
 def test_a_resumed_or_failed_handshake_is_refused() -> None:

@@ -42,3 +42,22 @@ def test_the_end_of_the_output_is_kept(tmp_path: Path) -> None:
         pass
     assert process.last_words() == "too bad"
     process.stop()
+
+
+def test_nothing_of_ours_is_in_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENSSL_CONF", "ours")
+    monkeypatch.setenv("OFFLOAD_MODULE", "ours")
+    monkeypatch.setenv("BENCH_OTHER", "theirs")
+    process = Process(
+        [sys.executable, "-c", "import os; print(*os.environ)"],
+        core=max(os.sched_getaffinity(0)),
+        log=tmp_path / "log",
+    )
+    while process.running:
+        pass
+    names = process.log.read_text().split()
+    process.stop()
+    assert "BENCH_OTHER" in names
+    assert not {"OPENSSL_CONF", "OFFLOAD_MODULE"} & set(names)
