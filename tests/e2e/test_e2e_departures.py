@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from support.chain import Chain, until
+from support.chain import Chain
 from support.tls_client import SocketClient
 from support.website import GREETING
 
-COUNT = 10
+COUNT = 5
+WAYS = [(version, reset) for version in ("1.2", "1.3") for reset in (False, True)]
 SITE = "rsa-2048.test"
 
 
@@ -51,34 +52,41 @@ def _settled(chain: Chain) -> None:
     chain.settle()
 
 
-@pytest.mark.parametrize("reset", [False, True], ids=["close", "reset"])
-@pytest.mark.parametrize("version", ["1.2", "1.3"])
-def test_clients_leave_at_every_stage(chain: Chain, version: str, reset: bool) -> None:
-    with chain.counted(UNFINISHED * COUNT, outcome="client_closed"):
+def test_clients_leave_at_every_stage(chain: Chain) -> None:
+    with chain.counted(UNFINISHED * len(WAYS) * COUNT, outcome="client_closed"):
         clients = []
         for stage in STAGES:
-            for _ in range(COUNT):
-                clients.append(SocketClient(chain.port, SITE, version=version))
-                stage(clients[-1])
-        _until_open(chain, len(STAGES) * COUNT)
-        for client in clients:
+            for client, reset in _clients(chain):
+                stage(client)
+                clients.append((client, reset))
+        # What is not seen open has not been seen closed.
+        chain.admin.until_total("offload_open_connections", len(clients))
+        for client, reset in clients:
             _leave(client, reset)
     _assert_healthy(chain)
 
 
-@pytest.mark.parametrize(("version", "reset"), [("1.2", False), ("1.3", True)])
-def test_clients_leave_while_their_signatures_are_made(
-    chain: Chain, version: str, reset: bool
-) -> None:
-    clients = []
-    with _stalled_workers(chain), chain.counted(COUNT, site=SITE, outcome="client_closed"):
-        for _ in range(COUNT):
-            clients.append(SocketClient(chain.port, SITE, version=version))
-            clients[-1].socket.sendall(clients[-1].client.step())
-        until(lambda: chain.admin.total("offload_signing_in_flight") == COUNT, "all being signed")
-        for client in clients:
+def test_clients_leave_while_their_signatures_are_made(chain: Chain) -> None:
+    clients = _clients(chain)
+    with (
+        _stalled_workers(chain),
+        chain.counted(len(clients), site=SITE, outcome="client_closed"),
+    ):
+        for client, _ in clients:
+            client.socket.sendall(client.client.step())
+        chain.admin.until_total("offload_signing_in_flight", len(clients))
+        for client, reset in clients:
             _leave(client, reset)
     _assert_healthy(chain)
+
+
+def _clients(chain: Chain) -> list[tuple[SocketClient, bool]]:
+    """Connected ones, and whether they are to leave by a reset."""
+    return [
+        (SocketClient(chain.port, SITE, version=version), reset)
+        for version, reset in WAYS
+        for _ in range(COUNT)
+    ]
 
 
 @contextmanager
@@ -92,11 +100,6 @@ def _stalled_workers(chain: Chain) -> Iterator[None]:
     finally:
         for pid in serving:
             os.kill(pid, signal.SIGCONT)
-
-
-def _until_open(chain: Chain, count: int) -> None:
-    # What is not seen open has not been seen closed.
-    until(lambda: chain.admin.total("offload_open_connections") == count, f"{count} open")
 
 
 def _leave(client: SocketClient, reset: bool) -> None:

@@ -112,5 +112,5 @@ def test_a_worker_that_drains_leaves_its_work_to_the_other(running: Chain) -> No
     for _ in range(20):
         with SocketClient(running.port, "localhost", running.state.trust) as client:
             client.handshake()
-    until(lambda: running.handshakes(outcome="complete") == 40, "all handshakes counted")
+    running.admin.until_total("offload_handshakes_total", 40, outcome="complete")
     assert running.handshakes() == 40

@@ -54,8 +54,8 @@ def test_a_worker_killed_with_handshakes_under_way(running: Chain) -> None:
         for each in visits:
             each.result(60)
     assert sorted(done) == list(range(HANDSHAKES))
-    until(lambda: running.admin.total("offload_pool_links", worker="worker-1") == 0, "no link")
-    until(lambda: running.handshakes(outcome="complete") == HANDSHAKES, "all counted")
+    running.admin.until_total("offload_pool_links", 0, worker="worker-1")
+    running.admin.until_total("offload_handshakes_total", HANDSHAKES, outcome="complete")
     assert running.handshakes() == HANDSHAKES
     assert running.admin.total("offload_signing_retries_total", reason="link_lost") > 0
     running.until_idle()
@@ -77,10 +77,10 @@ def test_a_front_end_process_that_dies_is_replaced(running: Chain) -> None:
             while client.receive():
                 pass
     running.front_end.wait_for_output(f'"pid":{victim}.*"process died"')
-    until(lambda: running.admin.total("offload_process_restarts_total") == 1, "the restart")
+    running.admin.until_total("offload_process_restarts_total", 1)
     until(running.admin.ready, "readiness")
     running.until_linked()
-    owners = set()
+    owners: set[int] = set()
     while len(owners) < 2:
         with SocketClient(running.port, "localhost", running.state.trust) as client:
             client.handshake()

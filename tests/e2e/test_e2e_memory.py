@@ -25,7 +25,7 @@ def keys(chain: Chain) -> dict[str, bytes]:
     directory = chain.state.directory
     names = [f"{algorithm}.test" for algorithm in ALGORITHMS]
     for name in names:
-        owners = set()
+        owners: set[int] = set()
         while len(owners) < 2:
             with SocketClient(chain.port, name) as client:
                 client.handshake()

@@ -87,9 +87,7 @@ def test_an_expired_front_end_gets_no_link(make_state: Callable[[], State], spaw
     state.write()
     running = Chain(state, spawn)
     with running.counted(1, outcome="signing_deadline"):
-        with SocketClient(running.port, "localhost", state.trust) as client:
-            with pytest.raises((SSL.Error, ConnectionError)):
-                client.handshake()
+        _fail(running, "localhost")
     assert running.admin.total("offload_pool_links") == 0
     assert running.signatures() == 0
     running.front_end.wait_for_output('"no link to worker"')
@@ -100,11 +98,17 @@ def test_an_expired_front_end_gets_no_link(make_state: Callable[[], State], spaw
 
 def test_a_certificate_whose_key_no_worker_has_fails_its_site_alone(chain: Chain) -> None:
     with chain.counted(1, site="orphan.test", outcome="signing_refused"):
-        with SocketClient(chain.port, "orphan.test") as client:
-            with pytest.raises((SSL.Error, ConnectionError)):
-                client.handshake()
+        _fail(chain, "orphan.test")
     chain.front_end.wait_for_output("no such key; add the key to the worker's token and grant it")
     with SocketClient(chain.port, "localhost", chain.state.trust) as client:
+        client.handshake()
+
+
+def _fail(chain: Chain, name: str) -> None:
+    with (
+        SocketClient(chain.port, name) as client,
+        pytest.raises((SSL.Error, ConnectionError)),
+    ):
         client.handshake()
 
 

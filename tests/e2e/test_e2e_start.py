@@ -149,11 +149,12 @@ def test_wrong_usage_ends_with_2(spawn: Spawner, arguments: list[str]) -> None:
 
 
 def test_a_good_configuration_is_called_good(made: State, spawn: Spawner) -> None:
+    front_end, worker = str(made.directory / "frontend.toml"), str(made.directory / "worker-1.toml")
     for arguments in (
-        ["check", made.directory / "frontend.toml"],
-        ["check", made.directory / "worker-1.toml"],
-        ["frontend", "-t", "-c", made.directory / "frontend.toml"],
-        ["worker", "-t", "-c", made.directory / "worker-1.toml"],
+        ["check", front_end],
+        ["check", worker],
+        ["frontend", "-t", "-c", front_end],
+        ["worker", "-t", "-c", worker],
     ):
         started = spawn(*offload(*arguments))
         assert started.wait(45) == 0

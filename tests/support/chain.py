@@ -99,6 +99,10 @@ class Endpoint:
             if sample.name == name and labels.items() <= sample.labels.items()
         )
 
+    def until_total(self, name: str, value: float, **labels: str) -> None:
+        """Wait until `total` is that."""
+        until(lambda: self.total(name, **labels) == value, f"{name} {labels} {value:g}")
+
 
 class State:
     """A state directory with ports of its own; `front_end` and `workers` are TOML tables."""
@@ -225,10 +229,7 @@ class Chain:
     def until_linked(self, links: int = PROCESSES) -> None:
         """Wait until every worker has this many links."""
         for name in self.workers:
-            until(
-                lambda name=name: self.admin.total("offload_pool_links", worker=name) == links,
-                f"{links} links to {name}",
-            )
+            self.admin.until_total("offload_pool_links", links, worker=name)
 
     def front_end_pids(self) -> list[int]:
         """The front-end's processes, the supervisor first."""
@@ -285,10 +286,8 @@ class Chain:
         try:
             while len(clients) < _PROBES or len(owners) < PROCESSES:
                 clients.append(socket.create_connection(("127.0.0.1", self.port)))
-                port = clients[-1].getsockname()[1]
-                until(lambda port=port: self._holders(port) != [], "acceptance")
-                owners.update(self._holders(port))
-            until(lambda: self.admin.total("offload_open_connections") == len(clients), "all seen")
+                owners.add(self._acceptor(clients[-1]))
+            self.admin.until_total("offload_open_connections", len(clients))
         finally:
             for client in clients:
                 client.close()
@@ -302,7 +301,12 @@ class Chain:
             "offload_signing_in_flight",
         )
         for name in gauges:
-            until(lambda name=name: self.admin.total(name) == 0, f"{name} 0")
+            self.admin.until_total(name, 0)
+
+    def _acceptor(self, client: socket.socket) -> int:
+        port: int = client.getsockname()[1]
+        until(lambda: self._holders(port) != [], "acceptance")
+        return self.owner(port)
 
     def _holders(self, client_port: int) -> list[int]:
         return _holders(_inodes(self.port, client_port), self.front_end_pids())

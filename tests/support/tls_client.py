@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -35,17 +36,13 @@ class SocketClient:
         groups: str | None = None,
         earlier: SocketClient | None = None,
     ) -> None:
-        def prepare(context: SSL.Context) -> None:
-            if groups is not None:
-                assert lib.SSL_CTX_set1_curves_list(context._context, groups.encode()) == 1
-
-        self.client = Client(
+        self.client: Client = Client(
             trust=None if trust is None else x509.load_pem_x509_certificate(trust.read_bytes()),
             version=VERSIONS[version],
             server_name=None if name is None else name.encode(),
             session=None if earlier is None else earlier.tls.get_session(),
             context=None if earlier is None else earlier.client.context,
-            prepare=prepare,
+            prepare=partial(_offer, groups),
         )
         self.socket = socket.create_connection(("127.0.0.1", port), _TIMEOUT_SECONDS)
 
@@ -95,6 +92,8 @@ class SocketClient:
         answer = b""
         while data := self.receive():
             answer += self._read(data)
+        # A session whose connection is freed without a goodbye is not resumed again.
+        self.tls.set_shutdown(SSL.SENT_SHUTDOWN | SSL.RECEIVED_SHUTDOWN)
         return answer
 
     def reset(self) -> None:
@@ -111,3 +110,8 @@ class SocketClient:
                 plaintext += tls.recv(1 << 16)
             except (SSL.WantReadError, SSL.ZeroReturnError):
                 return plaintext
+
+
+def _offer(groups: str | None, context: SSL.Context) -> None:
+    if groups is not None:
+        assert lib.SSL_CTX_set1_curves_list(context._context, groups.encode()) == 1
