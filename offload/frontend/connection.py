@@ -34,8 +34,8 @@ _PLAIN_HTTP = (
     b"PRI ",
 )
 _PLAIN_HTTP_ANSWER = (
-    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 53\r\n"
-    b"Connection: close\r\n\r\nThis port speaks HTTPS: write https:// in the address.\n"[:-1]
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 55\r\n"
+    b"Connection: close\r\n\r\nThis port speaks HTTPS: write https:// in the address.\n"
 )
 # unrecognized_name, fatal, in a plaintext record (RFC 8446, 6; RFC 6066, 3)
 _UNRECOGNIZED_NAME = b"\x15\x03\x03\x00\x02\x02\x70"
@@ -183,9 +183,9 @@ class ClientConnection(asyncio.Protocol):
         assert service is not None
         facts = session.facts()
         service.count_handshake(facts, server.clock() - self._started)
-        server.closed(self)
         self._session = None
         Relay(server, service, self._transport, session, facts, self.server_name).start()
+        server.closed(self)  # last: a drain that saw no connection in between would be over
 
     def _fail(
         self, reason: str, output: bytes | None, error: TLSError | SigningError | None = None

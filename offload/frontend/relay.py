@@ -77,7 +77,7 @@ class Relay(asyncio.Protocol):
         """Take over the client's transport; the backend is connected once it has something to do.
 
         That is at the client's first byte. A client that stays silent may wait for the server to
-        speak first, so after a moment it gets its backend all the same. """
+        speak first, so after a moment it gets its backend all the same."""
         self._client.set_protocol(self)
         self._client.set_write_buffer_limits(high=_WRITE_HIGH_WATER)
         self._server.relaying(self)
@@ -117,6 +117,7 @@ class Relay(asyncio.Protocol):
         return not self._ended
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._server.gone(self._client)
         self.end()
 
     def pause_writing(self) -> None:
@@ -149,9 +150,9 @@ class Relay(asyncio.Protocol):
             )
         early, self._early = self._early, b""
         if early:
-            far.write(early)
             if len(early) > _EARLY_LIMIT:
-                self._client.resume_reading()
+                self._client.resume_reading()  # first: the backend may be full at once
+            far.write(early)
         if self._received:
             far.write_eof()
 
@@ -174,6 +175,12 @@ class Relay(asyncio.Protocol):
         elif self._client.can_write_eof():
             self._client.write_eof()
 
+    def backend_lost(self) -> None:
+        """The backend's connection is no more."""
+        if self._far is not None:
+            self._server.gone(self._far)
+        self.end()
+
     def backend_full(self) -> None:
         """The backend cannot take more now: read no more of the client."""
         if not self._received and not self._client.is_closing():
@@ -189,14 +196,14 @@ class Relay(asyncio.Protocol):
         if self._ended:
             return
         self._ended = True
-        self._server.ended(self)
         if self._connect is not None:
             self._connect.cancel()
         if self._far is not None:
-            self._far.close()
+            self._server.close_transport(self._far)
         if self._backend is not None:
             self._service.backends.release(self._backend)
-        self._client.close()
+        self._server.close_transport(self._client)
+        self._server.ended(self)
 
     def expire(self) -> None:
         """Nothing has moved either way for too long."""
@@ -292,7 +299,7 @@ class BackendSide(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is None:
             self._relay.backend_finished()
-        self._relay.end()
+        self._relay.backend_lost()
 
     def pause_writing(self) -> None:
         self._relay.backend_full()

@@ -28,6 +28,7 @@ from offload.observe import metrics
 from offload.observe.flusher import Flusher
 from offload.observe.log import get_logger
 from offload.pool.pool import Pool
+from offload.pool.signer import Signer
 from offload.tls.site import Sites
 from offload.tls.verification import Verification
 
@@ -36,6 +37,10 @@ _TICK = 0.25
 _CONNECT_TIMEOUT = 5.0
 _SILENCE = 0.1
 """Seconds without a byte of the client after which its backend is connected anyway."""
+_LINGER = 30.0
+"""Seconds that a closed connection has to take what was written to it before it is reset. A peer
+that never reads would otherwise hold it, and its buffer, for ever.
+"""
 _FIRST_LINK = 5.0
 """Seconds that a process holds its readiness back for the first link to a worker. Not for ever:
 what starts first when a whole machine boots must not be taken for broken.
@@ -57,7 +62,7 @@ class Server:
         self,
         settings: Frontend,
         sites: Sites,
-        pool: Pool,
+        pool: Signer,
         loop: asyncio.AbstractEventLoop,
         random: Random,
     ) -> None:
@@ -75,6 +80,7 @@ class Server:
         )
         self._silent: TimeoutQueue[Relay] = TimeoutQueue(_SILENCE, granularity=_TICK)
         self._connecting: TimeoutQueue[Relay] = TimeoutQueue(_CONNECT_TIMEOUT)
+        self._closing: TimeoutQueue[asyncio.Transport] = TimeoutQueue(_LINGER, granularity=1.0)
         self._listeners: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._drained: asyncio.Future[None] = loop.create_future()
@@ -170,6 +176,17 @@ class Server:
         self._in_relay.value -= 1
         self._settle()
 
+    def close_transport(self, transport: asyncio.Transport) -> None:
+        """Close a transport as soon as its peer has taken what was written, or after a while."""
+        transport.close()
+        if transport.get_write_buffer_size():
+            self._closing.add(transport, self.now)
+
+    def gone(self, transport: asyncio.Transport) -> None:
+        """The transport is closed, whoever did it."""
+        self._closing.discard(transport)
+        self._settle()
+
     def count_failed_handshake(
         self,
         connection: ClientConnection,
@@ -206,7 +223,8 @@ class Server:
             await self._loop.create_connection(protocol, backend.host, backend.port)
 
     def _settle(self) -> None:
-        if self._draining and not self.connections and not self._drained.done():
+        busy = self.connections or len(self._closing)
+        if self._draining and not busy and not self._drained.done():
             self._drained.set_result(None)
 
     def _tick(self) -> None:
@@ -220,6 +238,8 @@ class Server:
             relay.connect_expired()
         for relay in self._relays.expire(now):
             relay.expire()
+        for transport in self._closing.expire(now):
+            transport.abort()
         self._loop.call_later(_TICK, self._tick)
 
 
@@ -229,7 +249,7 @@ def serve(
     """Serve until told to end; the life of a forked process. Returns its exit code.
 
     TERM drains, a second one ends at once. One byte is written to `ready_fd` when the
-    process accepts connections and has a link to a worker, or its first attempts have failed."""
+    process accepts connections and has a link to a worker, or has waited for one long enough."""
     return uvloop.run(_serve(settings, sites, sockets, ready_fd))
 
 

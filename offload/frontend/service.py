@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from random import Random
 
 from offload.frontend.backends import Backends
@@ -59,7 +59,7 @@ class Services:
         site = self._sites.choose(server_name)
         return None if site is None else self._by_site[id(site)]
 
-    def __iter__(self) -> Iterable[Service]:
+    def __iter__(self) -> Iterator[Service]:
         return iter(self._by_site.values())
 
 

@@ -1,0 +1,390 @@
+"""A client's connection until its handshake is done, or how it ends before."""
+
+import asyncio
+import ssl
+from typing import Any
+
+import pytest
+from frontend.conftest import Start
+from OpenSSL import SSL
+from support.client_hellos import hello, message, record, server_name
+from support.handshakes import Client
+from support.pki import PKI, Issued, shared_key
+from support.serving import (
+    Growth,
+    LocalSigner,
+    Running,
+    Stream,
+    TLSClient,
+    WebBackend,
+    held,
+    signed,
+)
+
+from offload.keys.algorithm import Algorithm
+from offload.keys.identifier import subject_key_identifier
+from offload.observe import metrics
+from offload.pool.errors import (
+    DeadlineExceeded,
+    LinkLost,
+    NoWorkerAvailable,
+    PoolClosed,
+    Refused,
+    SigningError,
+)
+from offload.pool.operation import SigningOperation, State
+
+DEFAULT: dict[str, Any] = {"default": True}
+NAMED: dict[str, Any] = {"names": ("site.test",)}
+VERSIONS = [SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION]
+
+
+def failed(site: str, reason: str) -> Growth:
+    return Growth(metrics.HANDSHAKES, site, "none", "none", "none", "none", reason)
+
+
+# handshakes that come to their end
+
+
+@pytest.mark.parametrize(
+    ("version", "facts"),
+    [
+        (VERSIONS[0], ("TLSv1.2", "X25519", "ECDHE-ECDSA-AES128-GCM-SHA256")),
+        (VERSIONS[1], ("TLSv1.3", "X25519MLKEM768", "TLS_AES_128_GCM_SHA256")),
+    ],
+)
+async def test_handshake_is_signed_by_the_pool_and_counted(
+    start: Start, pki: PKI, echo: WebBackend, version: int, facts: tuple[str, str, str]
+) -> None:
+    running = await start({**NAMED, "backends": (echo.address,)})
+    grown = Growth(metrics.HANDSHAKES, "site.test", *facts, "no", "complete")
+    accepted = Growth(metrics.CONNECTIONS_ACCEPTED)
+    relays = metrics.CONNECTIONS.labels("relay")
+    before = relays.value
+    client = await TLSClient.connect(running, trust=pki.root, version=version)
+    await client.send(b"hello")
+    assert await client.exactly(5) == b"hello"
+    assert (grown.value, accepted.value, relays.value - before) == (1, 1, 1)
+    client.close()
+    await running.server.until_empty()
+    assert relays.value == before
+
+
+async def test_operation_says_what_is_signed_and_for_whom(start: Start) -> None:
+    running = await start(DEFAULT)
+    client = await TLSClient.connect(running, server_name=b"www.Site.test")
+    (operation,) = running.pool.submitted
+    assert operation.ski == subject_key_identifier(shared_key("p-256").public_key())
+    assert operation.algorithm is Algorithm.P_256
+    assert (operation.scheme, operation.version) == (0x0403, 0x0304)
+    assert len(operation.payload) == 32
+    assert operation.server_name == "www.site.test"
+    assert operation.client_address == bytes((127, 0, 0, 1))
+    client.close()
+
+
+async def test_client_of_the_ssl_module_verifies_the_site(
+    start: Start, pki: PKI, echo: WebBackend
+) -> None:
+    running = await start({**NAMED, "backends": (echo.address,), "alpn": ("http/1.1",)})
+    context = ssl.create_default_context(cafile=str(pki.root_path))
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    reader, writer = await asyncio.open_connection(
+        "127.0.0.1", running.port, ssl=context, server_hostname="site.test"
+    )
+    tls = writer.get_extra_info("ssl_object")
+    assert (tls.version(), tls.selected_alpn_protocol()) == ("TLSv1.3", "http/1.1")
+    writer.write(b"ping")
+    assert await reader.readexactly(4) == b"ping"
+    writer.close()
+    await writer.wait_closed()
+    await running.server.until_empty()
+
+
+async def test_hello_may_come_in_pieces(start: Start) -> None:
+    running = await start(DEFAULT)
+    stream, client = await Stream.connect(running), Client()
+    first = client.step()
+    for offset in range(0, len(first), 100):
+        await stream.send(first[offset : offset + 100])
+        await asyncio.sleep(0)
+    made = TLSClient(stream, client)
+    await made.handshake()
+    assert running.server.failures == []
+    made.close()
+
+
+async def test_resumption_asks_for_no_signature(start: Start, echo: WebBackend) -> None:
+    running = await start({**NAMED, "backends": (echo.address,)})
+    first = await TLSClient.connect(running)
+    await first.send(b"x")
+    await first.exactly(1)  # the ticket came before it
+    facts = "TLSv1.3", "X25519MLKEM768", "TLS_AES_128_GCM_SHA256"
+    grown = Growth(metrics.HANDSHAKES, "site.test", *facts, "yes", "complete")
+    tls = first.client.tls
+    again = await TLSClient.connect(
+        running, context=first.client.context, session=tls.get_session()
+    )
+    await running.server.until(lambda: len(running.server.relays) == 2)
+    assert grown.value == 1
+    assert len(running.pool.submitted) == 1
+    first.close()
+    again.close()
+
+
+async def test_client_is_served_while_another_s_signature_is_under_way(
+    start: Start, echo: WebBackend
+) -> None:
+    running = await start({**DEFAULT, "backends": (echo.address,)})
+    slow, _ = await held(running)
+    honest = LocalSigner(shared_key("p-256"))
+    running.pool.script = honest
+    quick = await TLSClient.connect(running)
+    running.pool.release(honest)
+    await slow.handshake()
+    for client in (slow, quick):
+        await client.send(b"ping")
+        assert await client.exactly(4) == b"ping"
+        client.close()
+
+
+# what is no TLS
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "PUT", "OPTIONS", "DELETE", "CONNECT"])
+async def test_plain_http_is_told_to_use_https(start: Start, method: str) -> None:
+    running = await start(DEFAULT)
+    grown = failed("none", "not_tls")
+    stream = await Stream.connect(running)
+    await stream.send(f"{method} / HTTP/1.1\r\nHost: site.test\r\n\r\n".encode())
+    head, body = (await stream.rest()).split(b"\r\n\r\n")
+    lines = head.decode().split("\r\n")
+    assert lines[0] == "HTTP/1.1 400 Bad Request"
+    assert f"Content-Length: {len(body)}" in lines
+    assert "Connection: close" in lines
+    assert b"https://" in body
+    assert grown.value == 1
+    stream.close()
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"\x80\x2e\x01\x03\x01\x00\x15\x00\x00\x00\x10", "not_tls"),
+        (b"SSH-2.0-client\r\n", "not_tls"),
+        (record(b"\x02" + bytes(40)), "malformed_client_hello"),
+        (hello(server_name(b"a\0b")), "malformed_client_hello"),
+        (record(message(bytes(20))), "malformed_client_hello"),
+    ],
+)
+async def test_garbage_is_closed_without_a_word(start: Start, data: bytes, reason: str) -> None:
+    running = await start(DEFAULT)
+    grown = failed("none", reason)
+    stream = await Stream.connect(running)
+    await stream.send(data)
+    assert await stream.rest() == b""
+    assert grown.value == 1
+    assert running.server.failures == [(reason, None)]
+    stream.close()
+
+
+# names and agreements that fail
+
+
+@pytest.mark.parametrize("name", [b"unknown.test", None])
+async def test_unknown_name_gets_the_alert(start: Start, name: bytes | None) -> None:
+    running = await start(NAMED)
+    grown = failed("none", "unknown_server_name")
+    client = await TLSClient.begin(running, server_name=name)
+    alert = await client.stream.rest()
+    assert alert == b"\x15\x03\x03\x00\x02\x02\x70"
+    with pytest.raises(SSL.Error, match="unrecognized name"):
+        client.client.step(alert)
+    assert grown.value == 1
+    assert running.pool.submitted == []
+    client.close()
+
+
+async def test_client_that_openssl_refuses_gets_its_alert(start: Start) -> None:
+    running = await start({**NAMED, "min_version": "1.3"})
+    grown = failed("site.test", "tls_error")
+    with pytest.raises(SSL.Error, match="protocol version"):
+        await TLSClient.connect(running, version=SSL.TLS1_2_VERSION)
+    assert grown.value == 1
+    assert running.server.failures == [("tls_error", "site.test")]
+
+
+# signatures that do not come
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(
+    "error",
+    [
+        NoWorkerAvailable("no worker"),
+        DeadlineExceeded("late"),
+        Refused("worker", 2),
+        LinkLost("worker", "reset"),
+        PoolClosed("closed"),
+    ],
+    ids=lambda error: error.outcome,
+)
+async def test_failure_of_the_pool_is_an_alert_at_once(
+    start: Start, version: int, error: SigningError
+) -> None:
+    running = await start(NAMED)
+    grown = failed("site.test", f"signing_{error.outcome}")
+    running.pool.script = lambda _: error
+    with pytest.raises(SSL.Error, match="alert"):
+        await TLSClient.connect(running, version=version)
+    assert grown.value == 1
+    assert running.server.connections == 0
+
+
+@pytest.mark.parametrize("how", ["abort", "close", "finish"])
+async def test_client_that_leaves_cancels_its_signature(start: Start, how: str) -> None:
+    running = await start(NAMED)
+    grown = failed("site.test", "client_closed")
+    client, operation = await held(running)
+    getattr(client.stream, how)()
+    await running.server.until(lambda: running.server.failures)
+    assert running.server.connections == 0
+    assert operation.state is State.CANCELLED
+    assert grown.value == 1
+    running.pool.release(LocalSigner(shared_key("p-256")))  # the answer comes all the same
+    assert running.server.failures == [("client_closed", "site.test")]
+    client.close()
+
+
+async def test_client_that_floods_while_its_signature_is_under_way_is_closed(start: Start) -> None:
+    running = await start(NAMED)
+    client, operation = await held(running)
+    client.stream.writer.write(bytes(100_000))
+    await running.server.until(lambda: running.server.failures)
+    assert running.server.failures == [("tls_error", "site.test")]
+    assert operation.state is State.CANCELLED
+    client.stream.abort()
+
+
+# time
+
+
+@pytest.mark.parametrize("length", [0, 1, 5, 200])
+async def test_client_that_never_finishes_its_hello_is_closed(start: Start, length: int) -> None:
+    running = await start(DEFAULT, handshake_timeout=3.0)
+    grown = failed("none", "handshake_timeout")
+    stream = await Stream.connect(running)
+    await stream.send(Client().step()[:length])
+    await running.server.until(lambda: running.server.connections)
+    running.server.skip(3.5)
+    assert await stream.rest() == b""
+    assert grown.value == 1
+    stream.close()
+
+
+async def test_handshake_within_its_time_is_let_alone(start: Start) -> None:
+    running = await start(DEFAULT, handshake_timeout=3.0)
+    early = await Stream.connect(running)
+    await running.server.until(lambda: running.server.connections)
+    running.server.skip(2.0)
+    late = await TLSClient.begin(running, server_name=None)
+    await running.server.until(lambda: running.server.connections == 2)
+    running.server.skip(1.5)
+    assert await early.rest() == b""
+    await late.handshake()
+    assert running.server.failures == [("handshake_timeout", None)]
+    late.close()
+
+
+async def test_time_that_ends_while_signing_is_an_alert(start: Start) -> None:
+    running = await start(NAMED, handshake_timeout=3.0)
+    client, operation = await held(running)
+    running.server.skip(3.5)
+    with pytest.raises(SSL.Error, match="alert"):
+        await client.handshake()
+    assert operation.state is State.CANCELLED
+    assert running.server.failures == [("handshake_timeout", "site.test")]
+    client.close()
+
+
+# wrong signatures
+
+
+def liar(running: Running, *wrong: Any) -> None:
+    """The first signatures are those of other keys; then an honest worker answers."""
+    honest = LocalSigner(shared_key("rsa-2048"), shared_key("p-256"))
+    answers = list(wrong)
+
+    def script(operation: SigningOperation) -> bytes:
+        name = "rsa-2048" if operation.algorithm is Algorithm.RSA_2048 else "p-256"
+        if not answers:
+            running.pool.name = "honest"
+            return honest(operation)
+        answer = answers.pop()
+        return bytes(answer) if answer is not None else signed(operation, shared_key(name, 1))
+
+    running.pool.name = "liar"
+    running.pool.script = script
+
+
+@pytest.mark.parametrize("algorithm", ["rsa-2048", "p-256"])
+@pytest.mark.parametrize("wrong", [None, b"", b"garbage", bytes(5000)])
+async def test_wrong_signature_is_asked_for_elsewhere(
+    start: Start, pki: PKI, echo: WebBackend, algorithm: str, wrong: bytes | None
+) -> None:
+    issued: Issued = pki.site("site.test", algorithm=algorithm)
+    running = await start({**NAMED, "backends": (echo.address,)}, issued=issued)
+    liar(running, wrong)
+    client = await TLSClient.connect(running, trust=pki.root)
+    await client.send(b"ping")
+    assert await client.exactly(4) == b"ping"
+    first, second = running.pool.submitted
+    assert running.pool.bad == [first]
+    assert second.exclude == {"liar"}
+    assert second.payload == first.payload
+    client.close()
+
+
+async def test_last_worker_that_lies_ends_the_handshake(start: Start, pki: PKI) -> None:
+    running = await start(NAMED, issued=pki.site("site.test", algorithm="rsa-2048"))
+    liar(running, None)
+    answered = running.pool.script
+
+    def script(operation: SigningOperation) -> bytes | SigningError | None:
+        return NoWorkerAvailable("all excluded") if operation.exclude else answered(operation)
+
+    running.pool.script = script
+    with pytest.raises(SSL.Error, match="alert"):
+        await TLSClient.connect(running)
+    assert running.server.failures == [("signing_no_worker", "site.test")]
+
+
+async def test_client_that_leaves_while_asking_elsewhere_cancels_that(
+    start: Start, pki: PKI
+) -> None:
+    running = await start(NAMED, issued=pki.site("site.test", algorithm="rsa-2048"))
+    liar(running, None)
+    answered, again = running.pool.script, asyncio.Event()
+
+    def script(operation: SigningOperation) -> bytes | SigningError | None:
+        if not operation.exclude:
+            return answered(operation)
+        again.set()
+        return None
+
+    running.pool.script = script
+    client = await TLSClient.begin(running)
+    async with asyncio.timeout(20):
+        await again.wait()
+    client.stream.abort()
+    await running.server.until(lambda: running.server.failures)
+    assert running.pool.submitted[1].state is State.CANCELLED
+
+
+async def test_every_signature_is_checked_when_all_are(start: Start) -> None:
+    running = await start(DEFAULT, verify="all")
+    for _ in range(18):
+        (await TLSClient.connect(running)).close()
+    liar(running, None)
+    (await TLSClient.connect(running)).close()
+    assert len(running.pool.bad) == 1
