@@ -557,7 +557,9 @@ def _explained(detail: Any) -> tuple[str, str]:
         return "is not a list", "put it in '[]'"
     text, _, remedy = message.removeprefix("Value error, ").partition("; ")
     if text.startswith("Input should be "):
-        return f"{detail['input']!r} is not valid", "use " + text.removeprefix("Input should be ")
+        wanted = text.removeprefix("Input should be ").partition(", unable to")[0]
+        noun = "a number " if wanted.startswith(("greater", "less")) else ""
+        return f"{detail['input']!r} is not valid", f"use {noun}{wanted}"
     return text[:1].lower() + text[1:] if kind != "value_error" else text, remedy
 
 

@@ -208,7 +208,8 @@ def test_what_is_wrong_in_a_front_end_is_said(file: Path, old: str, new: str, sa
         ('["*"]', '["www", "www"]', "worker.frontends[0].keys: key 'www' stands twice; remove"),
         ('["*"]', '[""]', "worker.frontends[0].keys: a key label is empty; write"),
         ('"passphrase"', '"passphrase", passphrase = "x"', "worker.token.passphrase: unknown key"),
-        ("[worker]", "[worker]\nthreads = 0", "worker.threads: 0 is not valid; use greater than"),
+        ("[worker]", "[worker]\nthreads = 0", "threads: 0 is not valid; use a number greater than"),
+        ("[worker]", "[worker]\nthreads = 'x'", "threads: 'x' is not valid; use a valid integer"),
     ],
 )
 def test_what_is_wrong_in_a_worker_is_said(file: Path, old: str, new: str, said: str) -> None:
