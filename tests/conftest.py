@@ -1,5 +1,6 @@
 """Fixtures of general use; the helpers behind them are in tests/support."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,9 +50,9 @@ def repository() -> Path:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start again with OpenSSL's configuration in the environment: the provider loads by it."""
+    if all(os.environ.get(name) == value for name, value in provider.environment().items()):
+        return
     capture = config.pluginmanager.getplugin("capturemanager")
     if capture is not None:
-        capture.suspend_global_capture(in_=True)
+        capture.stop_global_capturing()  # or what the new process prints would be lost
     provider.ensure()
-    if capture is not None:
-        capture.resume_global_capture()

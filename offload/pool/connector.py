@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Callable
 from random import Random
 from typing import Final
 
+from OpenSSL import SSL
+
+from offload.channel.channel import Channel
 from offload.config import Address
 from offload.observe.log import get_logger
 from offload.pool.backoff import Backoff
 from offload.pool.link import Link
 from offload.pool.remote import RemoteWorker
+from offload.tls.mutual import MutualSession
 
 # A worker that takes longer to take a connection is of no use to handshakes.
 CONNECT_SECONDS: Final = 5.0
@@ -30,7 +33,7 @@ class Connector:
         self,
         worker: RemoteWorker,
         address: Address,
-        context: ssl.SSLContext,
+        context: SSL.Context,
         *,
         loop: asyncio.AbstractEventLoop,
         clock: Callable[[], float],
@@ -70,25 +73,19 @@ class Connector:
 
     async def _connect(self) -> Link:
         # The worker is who its certificate says, whatever address it is reached by.
-        name = self._worker.name
+        session = MutualSession(self._context, self._worker.name)
+        link = self._worker.new_link()
+        channel = Channel(session, link, self._loop)
         address = self._address
-        if address.path is not None:
-            _, link = await self._loop.create_unix_connection(
-                self._worker.new_link,
-                str(address.path),
-                ssl=self._context,
-                server_hostname=name,
-                ssl_shutdown_timeout=FAREWELL_SECONDS,
-            )
-        else:
-            _, link = await self._loop.create_connection(
-                self._worker.new_link,
-                address.host,
-                address.port,
-                ssl=self._context,
-                server_hostname=name,
-                ssl_shutdown_timeout=FAREWELL_SECONDS,
-            )
+        try:
+            if address.path is not None:
+                await self._loop.create_unix_connection(lambda: channel, str(address.path))
+            else:
+                await self._loop.create_connection(lambda: channel, address.host, address.port)
+            await channel.established
+        except BaseException:
+            channel.abort()
+            raise
         return link
 
     def _complain(self, reason: str) -> None:

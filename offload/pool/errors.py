@@ -54,10 +54,6 @@ class PoolClosed(SigningError):
     outcome = "closed"
 
 
-class CredentialsUnusable(Exception):
-    """The identity or the trust for the links to workers cannot be loaded."""
-
-
 class OperationMisuse(Exception):
     """A defect of the program: an operation was used against its law (see `operation`)."""
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final, Protocol, cast
 
+from offload.channel.channel import ChannelTransport
 from offload.pool.operation import SigningOperation
 from offload.wire.codec import Decoder, encode
 from offload.wire.error import ProtocolError
@@ -16,8 +17,6 @@ Answers = list[tuple[SigningOperation, Answer]]
 
 # Some four thousand requests: more than a worker can answer before their deadline.
 WRITE_LIMIT: Final = 1 << 20
-# A hundred answers.
-READ_SIZE: Final = 1 << 15
 # In ticks of silence: after the first a ping, which must be answered by anything before the last.
 SILENT_TICKS: Final = 4
 _ID_MASK: Final = 0xFFFF_FFFF
@@ -39,7 +38,7 @@ class LinkOwner(Protocol):
         """The link is closed; `operations` were unanswered and have left it."""
 
 
-class Link(asyncio.BufferedProtocol):
+class Link:
     """A link is usable once the worker has answered its first ping, while its buffer has room.
 
     A TLS 1.3 client ends its handshake before the server has judged its certificate, so only an
@@ -49,7 +48,6 @@ class Link(asyncio.BufferedProtocol):
     __slots__ = (
         "_clock",
         "_decoder",
-        "_inbox",
         "_loop",
         "_next_id",
         "_outbox",
@@ -72,10 +70,7 @@ class Link(asyncio.BufferedProtocol):
         self._loop = loop
         self._clock = clock
         self._decoder = Decoder("front-end")
-        self._transport: asyncio.Transport | None = None
-        # Without a buffer of ours, the transport makes one of 256 KiB for each read: three system
-        # calls, and page faults.
-        self._inbox = memoryview(bytearray(READ_SIZE))
+        self._transport: ChannelTransport | None = None
         self._outbox: list[bytes] = []
         self._next_id = 0
         self._silent = 0
@@ -143,20 +138,16 @@ class Link(asyncio.BufferedProtocol):
         if self._transport is not None:
             self._transport.close()
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports are none of asyncio's classes.
-        self._transport = cast(asyncio.Transport, transport)
-        self._transport.set_write_buffer_limits(high=WRITE_LIMIT)
+    def connection_made(self, channel: ChannelTransport) -> None:
+        self._transport = channel
+        channel.set_write_buffer_limits(high=WRITE_LIMIT)
         self._owner.link_opened(self)
         self._ping()
 
-    def get_buffer(self, sizehint: int) -> memoryview:
-        return self._inbox
-
-    def buffer_updated(self, nbytes: int) -> None:
+    def data_received(self, data: bytes) -> None:
         self._silent = 0
         try:
-            messages = self._decoder.feed(self._inbox[:nbytes].tobytes())
+            messages = self._decoder.feed(data)
         except ProtocolError as error:
             self.abort(f"malformed frame: {error}")
             return
@@ -183,8 +174,8 @@ class Link(asyncio.BufferedProtocol):
         self._paused = False
         self._set_usable(self._ready and not self._reason)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._reason = self._reason or _described(exc)
+    def connection_lost(self, error: Exception | None) -> None:
+        self._reason = self._reason or _described(error)
         self._set_usable(False)
         self._transport = None
         self._outbox.clear()

@@ -12,7 +12,6 @@ from offload.keys.algorithm import Algorithm
 from offload.observe.log import get_logger
 from offload.pool.choice import choose
 from offload.pool.connector import FAREWELL_SECONDS, Connector
-from offload.pool.credentials import client_context
 from offload.pool.deadlines import DeadlineQueue
 from offload.pool.errors import (
     DeadlineExceeded,
@@ -26,6 +25,7 @@ from offload.pool.meter import PoolMeter, PoolMetrics
 from offload.pool.operation import SigningOperation, State
 from offload.pool.refusals import Refusals
 from offload.pool.remote import RemoteWorker, WorkerStatus
+from offload.tls.mutual import client_context
 from offload.wire.error import ErrorCode
 
 TICK_SECONDS: Final = 1.0
@@ -102,7 +102,7 @@ class Pool:
 
     async def start(self) -> None:
         """Begin to connect; does not wait for a worker. Raises CredentialsUnusable."""
-        context = client_context(self._settings.identity, str(self._settings.trust))
+        context = client_context(self._settings.identity, self._settings.trust)
         for worker, settings in zip(self._workers, self._settings.workers, strict=True):
             for _ in range(self._settings.links):
                 connector = Connector(

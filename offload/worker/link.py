@@ -1,9 +1,8 @@
 """One front-end's connection: frames in, answers out, in step with what the peer can take."""
 
-import asyncio
-import ssl
 from typing import Protocol, cast
 
+from offload.channel.channel import ChannelTransport
 from offload.observe.log import get_logger
 from offload.wire.codec import Decoder, encode
 from offload.wire.error import ErrorCode, ProtocolError
@@ -41,7 +40,7 @@ class Host(Protocol):
         """The connection is closed, whyever."""
 
 
-class Link(asyncio.Protocol):
+class Link:
     """See the module. `unanswered` counts the orders that the signer has of this link."""
 
     __slots__ = (
@@ -52,7 +51,7 @@ class Link(asyncio.Protocol):
     def __init__(self, host: Host) -> None:
         self._host = host
         self._decoder = Decoder("worker")
-        self._transport: asyncio.Transport | None = None
+        self._transport: ChannelTransport | None = None
         self._grant: Grant | None = None
         self._outgoing: list[bytes] = []
         self._paused = False
@@ -65,11 +64,9 @@ class Link(asyncio.Protocol):
         """The front-end's configured name; "unknown" for a stranger."""
         return self._grant.name if self._grant is not None else "unknown"
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-        session: ssl.SSLObject = transport.get_extra_info("ssl_object")
-        certificate = session.getpeercert(binary_form=True)
-        self._grant = self._host.admit(self, certificate or b"")
+    def connection_made(self, channel: ChannelTransport) -> None:
+        self._transport = channel
+        self._grant = self._host.admit(self, channel.peer_certificate())
         if self._grant is None:
             self._transport.abort()
             return
@@ -131,8 +128,7 @@ class Link(asyncio.Protocol):
 
     def drain(self) -> None:
         """Take nothing more, answer what was taken, then close."""
-        self._closing = True
-        self._regulate()
+        self._closing = True  # what still comes is read, or the peer's leaving would go unseen
         self._close_when_done()
 
     def abort(self) -> None:
@@ -148,7 +144,7 @@ class Link(asyncio.Protocol):
         self._choked = False
         self._regulate()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, error: Exception | None) -> None:
         self._transport = None
         self._outgoing.clear()
         self._host.ended(self)
@@ -163,7 +159,7 @@ class Link(asyncio.Protocol):
         if transport is None or transport.is_closing():
             return
         limit = RESUME_AT if self._paused else MAX_UNANSWERED
-        pause = self._choked or self._closing or self.unanswered > limit
+        pause = self._choked or self.unanswered > limit
         if pause and not self._paused:
             transport.pause_reading()
         elif self._paused and not pause:

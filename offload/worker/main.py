@@ -2,19 +2,20 @@
 
 import os
 import socket
-import ssl
 import sys
 from contextlib import nullcontext
 from functools import partial
 from typing import NamedTuple
 
+from OpenSSL import SSL
+
 from offload.config import Settings, Worker
 from offload.observe import log, multiprocess
+from offload.tls.mutual import CredentialsUnusable, server_context
 from offload.token.base import Token, TokenError
 from offload.token.passphrase import read_passphrase
 from offload.token.software import SoftwareToken
 from offload.worker.board import Board
-from offload.worker.context import IdentityError, server_context
 from offload.worker.hardening import HardeningError, forbid_dumps
 from offload.worker.listener import ListenError, listen
 
@@ -23,7 +24,7 @@ class _Ready(NamedTuple):
     """All that can be found wrong before anything serves."""
 
     token: Token
-    context: ssl.SSLContext
+    context: SSL.Context
     listener: socket.socket
     admin: socket.socket | None
 
@@ -46,8 +47,12 @@ def run(settings: Settings) -> int:
         with ready.listener, ready.admin or nullcontext():
             return _supervise(worker, ready)
     except (
-        TokenError, IdentityError, ListenError, HardeningError, multiprocess.MetricsDirectoryError,
-    ) as error:  # fmt: skip
+        TokenError,
+        CredentialsUnusable,
+        ListenError,
+        HardeningError,
+        multiprocess.MetricsDirectoryError,
+    ) as error:
         sys.stderr.write(f"offload worker: cannot start: {error}\n")
         return 1
     finally:

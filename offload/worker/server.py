@@ -2,16 +2,19 @@
 
 import asyncio
 import socket
-import ssl
 from collections.abc import Callable, Iterable
 from hashlib import sha256
 from time import perf_counter
 
+from OpenSSL import SSL
+
+from offload.channel.channel import Channel
 from offload.config import FrontendGrant
 from offload.keys.algorithm import Algorithm
 from offload.observe import metrics
 from offload.observe.log import get_logger
 from offload.observe.sampler import Sampler
+from offload.tls.mutual import MutualSession, PeerRejected
 from offload.token.base import Token, TokenError
 from offload.wire.error import ErrorCode
 from offload.worker.grant import Grant, Grants
@@ -22,7 +25,6 @@ from offload.worker.signer import Answer, Signer
 # Connections that have not shown a certificate yet; strangers can open no more at a time.
 MAX_HANDSHAKES = 256
 _HANDSHAKE_SECONDS = 10.0
-_SHUTDOWN_SECONDS = 2.0
 
 _FAILURES = {
     ErrorCode.KEY_NOT_FOUND: "key_not_found",
@@ -43,7 +45,7 @@ class Server:
         self,
         token: Token,
         frontends: Iterable[FrontendGrant],
-        context: ssl.SSLContext,
+        context: SSL.Context,
         *,
         threads: int,
         plain_digests: bool = False,
@@ -91,18 +93,18 @@ class Server:
         task.add_done_callback(self._handshakes.discard)
 
     async def _handshake(self, connection: socket.socket) -> None:
+        channel = Channel(MutualSession(self._context, None), Link(self), self._loop)
         try:
             connection.setblocking(False)
-            await self._loop.connect_accepted_socket(
-                lambda: Link(self),
-                connection,
-                ssl=self._context,
-                ssl_handshake_timeout=_HANDSHAKE_SECONDS,
-                ssl_shutdown_timeout=_SHUTDOWN_SECONDS,
-            )
-        except OSError as error:  # ssl.SSLError is one
-            connection.close()
-            self._turned_away("handshake", str(error) or "the peer left")
+            async with asyncio.timeout(_HANDSHAKE_SECONDS):
+                await self._loop.connect_accepted_socket(lambda: channel, connection)
+                await channel.established
+        except (OSError, TimeoutError, PeerRejected) as error:
+            channel.abort()
+            self._turned_away("handshake", str(error) or "the peer is too slow")
+        except asyncio.CancelledError:
+            channel.abort()
+            raise
 
     def _turned_away(self, reason: str, detail: str) -> None:
         metrics.WORKER_LINK_ERRORS.labels(reason).inc()

@@ -4,11 +4,11 @@ import array
 import asyncio
 import signal
 import socket
-import ssl
 from collections.abc import Iterator
 from contextlib import suppress
 
 import uvloop
+from OpenSSL import SSL
 
 from offload.config import Worker
 from offload.observe.flusher import Flusher
@@ -26,7 +26,7 @@ _log = get_logger(__name__)
 def serve(
     settings: Worker,
     token: Token,
-    context: ssl.SSLContext,
+    context: SSL.Context,
     intake: socket.socket,
     board: Board,
     row: int,
@@ -42,7 +42,7 @@ def serve(
 async def _serve(
     settings: Worker,
     token: Token,
-    context: ssl.SSLContext,
+    context: SSL.Context,
     intake: socket.socket,
     board: Board,
     row: int,

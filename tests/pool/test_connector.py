@@ -15,10 +15,10 @@ from offload.config import Address, Identity
 from offload.observe import metrics
 from offload.pool import connector as connector_module
 from offload.pool.connector import Connector
-from offload.pool.credentials import client_context
 from offload.pool.meter import PoolMeter
 from offload.pool.operation import SigningOperation
 from offload.pool.remote import RemoteWorker
+from offload.tls.mutual import client_context
 
 
 class Owner:
@@ -59,7 +59,7 @@ class Bench:
         connector = Connector(
             self.worker,
             Address.parse(address),
-            client_context(files, str(pki.root_path)),
+            client_context(files, pki.root_path),
             loop=loop,
             clock=time.monotonic,
             random=Random(1),

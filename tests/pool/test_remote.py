@@ -61,8 +61,7 @@ class Bench:
 
     def receive(self, link: Link, *messages: Message) -> None:
         data = b"".join(encode(message) for message in messages)
-        link.get_buffer(-1)[: len(data)] = data
-        link.buffer_updated(len(data))
+        link.data_received(data)
 
     def send(self, cost: float) -> SigningOperation:
         operation = SigningOperation(

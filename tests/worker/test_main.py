@@ -298,8 +298,8 @@ def _no_trust(site: Site) -> None:
         (_open_token, "is open to others (mode 0755): chmod 0700"),
         (_open_passphrase, "is open to others (mode 0644): chmod 0600"),
         (_no_passphrase, "does not exist: put the token's passphrase there"),
-        (_foreign_key, "check that both are PEM, not encrypted and belong together"),
-        (_no_trust, "name the CA's PEM file"),
+        (_foreign_key, "name the unencrypted PEM key of"),
+        (_no_trust, "name the authority's PEM file"),
     ],
 )
 def test_what_is_wrong_is_told_before_serving(

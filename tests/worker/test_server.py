@@ -15,6 +15,7 @@ from offload.keys.record import KeyRecord
 from offload.keys.scheme import SignatureScheme
 from offload.observe import metrics
 from offload.observe.family import CounterFamily
+from offload.tls.mutual import server_context
 from offload.token.base import KeyNotFound, TokenError
 from offload.token.fake import FakeToken
 from offload.wire.codec import encode
@@ -31,7 +32,6 @@ from offload.wire.message import (
 )
 from offload.wire.opcode import Opcode
 from offload.worker import link as link_module
-from offload.worker.context import server_context
 from offload.worker.policy import SERVER_CONTEXT, TLS_1_3
 from offload.worker.server import Server
 
