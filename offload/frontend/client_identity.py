@@ -11,20 +11,19 @@ from offload.tls.session import Facts
 def proxy_header(peer: Any, local: Any, facts: Facts, server_name: str | None) -> bytes:
     """The PROXY protocol version 2 header for a client's connection.
 
-    peer, local: its two addresses, as the socket module has them. Only TCP has any to tell.
+    peer, local: its two addresses, as the socket module has them. Only TCP has any to tell, and
+    without them the header says nothing: receivers ignore the rest of such a one.
     """
-    tls = Tls(version=facts.version, cipher=facts.cipher)
-    alpn, authority = facts.alpn.encode("ascii"), server_name or ""
     if not isinstance(peer, tuple) or not isinstance(local, tuple):
-        return encode(Header(alpn=alpn, authority=authority, tls=tls))
+        return encode(Header())
     return encode(
         Header(
             transport=Transport.TCP6 if ":" in peer[0] else Transport.TCP4,
             source=_endpoint(peer),
             destination=_endpoint(local),
-            alpn=alpn,
-            authority=authority,
-            tls=tls,
+            alpn=facts.alpn.encode("ascii"),
+            authority=server_name or "",
+            tls=Tls(version=facts.version, cipher=facts.cipher),
         )
     )
 
