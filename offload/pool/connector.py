@@ -67,9 +67,11 @@ class Connector:
         except Exception as error:
             # Whatever it was: a link that is not tried again would be lost until the restart.
             return str(error).lower() or type(error).__name__
-        self._complained = False
         # Shielded: whoever closes the pool cancels this task and then waits for the link.
-        return await asyncio.shield(link.closed)
+        reason = await asyncio.shield(link.closed)
+        if link.proven:
+            self._complained = False
+        return reason
 
     async def _connect(self) -> Link:
         # The worker is who its certificate says, whatever address it is reached by.

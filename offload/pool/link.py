@@ -83,6 +83,11 @@ class Link:
         # Resolves to the reason when the link is lost.
         self.closed: asyncio.Future[str] = loop.create_future()
 
+    @property
+    def proven(self) -> bool:
+        """Whether the worker has ever answered on it."""
+        return self._ready
+
     def send(self, operation: SigningOperation) -> None:
         """Send the request; all requests of one turn of the event loop leave in one write."""
         link_id = self._next_id

@@ -145,3 +145,19 @@ async def test_a_refused_connection_is_told(
     bench = Bench(f"127.0.0.1:{free_port()}", pki, frontend_identity)
     assert "refused" in await asyncio.wait_for(complaints.get(), 10)
     await bench.stop()
+
+
+async def test_a_worker_that_turns_it_away_is_complained_of_once(
+    start_worker: StartWorker, pki: PKI, frontend_identity: Issued, complaints: asyncio.Queue[str]
+) -> None:
+    # The handshake is complete for a TLS 1.3 client before the worker has judged it.
+    alpha = await start_worker("alpha")
+    alpha.silent = True
+    bench = Bench(f"127.0.0.1:{alpha.port}", pki, frontend_identity)
+    for _ in range(3):
+        await alpha.until(lambda: alpha.pings > 0)
+        alpha.pings = 0
+        alpha.drop()
+    await alpha.until(lambda: alpha.pings > 0)
+    assert complaints.qsize() == 1
+    await bench.stop()
