@@ -78,7 +78,7 @@ def test_a_front_end_process_that_dies_is_replaced(running: Chain) -> None:
                 pass
     running.front_end.wait_for_output(f'"pid":{victim}.*"process died"')
     running.admin.until_total("offload_process_restarts_total", 1)
-    until(running.admin.ready, "readiness")
+    until(running.admin.agrees, "readiness")
     running.until_linked()
     owners: set[int] = set()
     while len(owners) < 2:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from OpenSSL import SSL
-from support.chain import Chain, State
+from support.chain import PROCESSES, Chain, State
 from support.processes import Spawner
 from support.programs import curl, run, s_client
 from support.tls_client import SocketClient
@@ -85,12 +85,16 @@ def test_an_expired_front_end_gets_no_link(make_state: Callable[[], State], spaw
     state.expire_front_end()
     state.front_end["frontend"]["pool"]["deadline"] = 0.5
     state.write()
-    running = Chain(state, spawn)
+    # It is not ready for long, as it has no link, and takes clients all the same.
+    running = Chain(state, spawn, "/healthz")
+    running.front_end.wait_for_port(running.port)
     with running.counted(1, outcome="signing_deadline"):
         _fail(running, "localhost")
     assert running.admin.total("offload_pool_links") == 0
     assert running.signatures() == 0
-    running.front_end.wait_for_output('"no link to worker"')
+    running.front_end.wait_for_output('certificate expired.*"no link to worker"')
+    # Said once by each process for each worker, however often they try.
+    assert running.front_end.output.count("no link to worker") <= PROCESSES * len(running.workers)
     for worker in running.workers.values():
         worker.wait_for_output('certificate has expired.*"link turned away"')
     running.until_idle()

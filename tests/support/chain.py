@@ -83,10 +83,10 @@ class Endpoint:
             with error:
                 return error.code, error.read().decode()
 
-    def ready(self) -> bool:
-        """Whether /readyz says so; False while nobody answers."""
+    def agrees(self, path: str = "/readyz") -> bool:
+        """Whether it answers with 200; False while nobody answers."""
         try:
-            return self.get("/readyz")[0] == 200
+            return self.get(path)[0] == 200
         except OSError:
             return False
 
@@ -202,7 +202,9 @@ def _read(path: Path) -> dict[str, Any]:
 class Chain:
     """The processes on a state directory, started and ready."""
 
-    def __init__(self, state: State, spawn: Spawner) -> None:
+    def __init__(self, state: State, spawn: Spawner, path: str = "/readyz") -> None:
+        """Returns when every admin endpoint says yes at `path`."""
+        self._path = path
         self.state = state
         self._spawn = spawn
         self.port = state.port
@@ -314,7 +316,7 @@ class Chain:
     def _until_ready(self, process: Spawned, admin: Endpoint) -> None:
         def ready() -> bool:
             assert process.process.poll() is None, process.output
-            return admin.ready()
+            return admin.agrees(self._path)
 
         until(ready, f"readiness of {process.arguments[-1]}")
 
