@@ -103,7 +103,7 @@ class Client:
             except SSL.WantReadError:
                 return output
 
-    def read(self, data: bytes) -> bytes:
+    def read(self, data: bytes | bytearray) -> bytes:
         """Decrypt all of the server's bytes."""
         self.tls.bio_write(data)
         plaintext = b""

@@ -154,7 +154,7 @@ class ObservedServer(Server):
         self.errors.append(reason)
         self.tell()
 
-    async def connect(self, backend: Any, protocol: Callable[[], asyncio.Protocol]) -> None:
+    async def connect(self, backend: Any, protocol: Callable[[], asyncio.BaseProtocol]) -> None:
         await self.gate.wait()
         await super().connect(backend, protocol)
 
