@@ -2,7 +2,8 @@
 
 `ClientConnection` reads the ClientHello, picks the site, drives the TLS session and takes each
 signature request to the pool and its answer back. Once the handshake is done a `Relay` takes over
-the transport."""
+the transport.
+"""
 
 from __future__ import annotations
 
@@ -41,11 +42,12 @@ _PLAIN_HTTP_ANSWER = (
 _UNRECOGNIZED_NAME = b"\x15\x03\x03\x00\x02\x02\x70"
 
 
-class ClientConnection(asyncio.Protocol):
+class ClientConnection(asyncio.BufferedProtocol):
     """The handshake's stage of one client connection.
 
     Ends in exactly one of: a relay, or `_fail`. `_operation` is the signature under way, if any;
-    it is cancelled, and the session aborted, whenever the connection goes first."""
+    it is cancelled, and the session aborted, whenever the connection goes first.
+    """
 
     __slots__ = (
         "_hello",
@@ -72,7 +74,11 @@ class ClientConnection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's own, no subclass of it
         self._server.opened(self)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._server.inbox
+
+    def buffer_updated(self, nbytes: int) -> None:
+        data = bytes(self._server.inbox[:nbytes])
         session = self._session
         if session is None:
             self._read_hello(data)

@@ -1,7 +1,8 @@
 """Passes the plaintext stream between a client's TLS session and a backend, both ways.
 
 Each direction ends by itself (a half-close is passed on as one), a reader is paused while the other
-side cannot take more, and the relay is over when both directions are, or one side is lost."""
+side cannot take more, and the relay is over when both directions are, or one side is lost.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ _WRITE_HIGH_WATER = 262_144
 """One read of the event loop is at most this long: less would pause and resume for every read."""
 
 
-class Relay(asyncio.Protocol):
+class Relay(asyncio.BufferedProtocol):
     """The client's side: decrypts for the backend.
 
     `active` is the coarse time of the last byte either way, in the server's monotonic seconds.
@@ -34,9 +35,12 @@ class Relay(asyncio.Protocol):
         "_backend",
         "_client",
         "_connect",
+        "_decrypt",
         "_early",
+        "_encrypt",
         "_ended",
         "_far",
+        "_inbox",
         "_received",
         "_sent",
         "_server",
@@ -61,6 +65,9 @@ class Relay(asyncio.Protocol):
         self._service = service
         self._client = client
         self._session = session
+        self._decrypt = session.stream.receive
+        self._encrypt = session.stream.send
+        self._inbox = server.inbox
         self._early = b""
         self._far: asyncio.Transport | None = None
         self._backend: Backend | None = None
@@ -77,22 +84,43 @@ class Relay(asyncio.Protocol):
         """Take over the client's transport; the backend is connected once it has something to do.
 
         That is at the client's first byte. A client that stays silent may wait for the server to
-        speak first, so after a moment it gets its backend all the same."""
+        speak first, so after a moment it gets its backend all the same.
+        """
         self._client.set_protocol(self)
         self._client.set_write_buffer_limits(high=_WRITE_HIGH_WATER)
         self._server.relaying(self)
-        self.data_received(b"")  # what came along with the end of the handshake
+        self._receive(b"")  # what came along with the end of the handshake
         if self._backend is None and not self._ended:
             self._server.silent(self)
 
     # the client's transport
 
-    def data_received(self, data: bytes) -> None:
-        session = self._session
-        if not session.is_open():
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._inbox
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._receive(self._inbox[:nbytes])
+
+    def _receive(self, data: bytes | memoryview) -> None:
+        if self._received:
             return  # after its close_notify a client's bytes mean nothing
+        status, plaintext, output = self._decrypt(data)
+        if plaintext:
+            self.active = self._server.now
+            self._service.request_bytes.pending += len(plaintext)
+            if self._far is not None:
+                self._far.write(plaintext)
+            else:
+                self._hold(plaintext)
+                self.connect()
+        if status or output:
+            self._take_note(status, output)
+
+    def _take_note(self, status: int, output: bytes) -> None:
+        """Of what is no plaintext: alerts, key updates, the client's end."""
+        session = self._session
         try:
-            plaintext, output = session.receive(data)
+            session.received(status, output)
         except TLSError:
             self._server.count_error("tls_error")
             if session.output:
@@ -101,14 +129,6 @@ class Relay(asyncio.Protocol):
             return
         if output:
             self._client.write(output)
-        if plaintext:
-            self.active = self._server.now
-            self._service.request_bytes.pending += len(plaintext)
-            if self._far is None:
-                self._hold(plaintext)
-                self.connect()
-            else:
-                self._far.write(plaintext)
         if not session.is_open():
             self._client_finished()
 
@@ -156,11 +176,11 @@ class Relay(asyncio.Protocol):
         if self._received:
             far.write_eof()
 
-    def backend_data(self, data: bytes) -> None:
+    def backend_data(self, data: bytes | memoryview) -> None:
         self.active = self._server.now
         self._service.response_bytes.pending += len(data)
         try:
-            self._client.write(self._session.send(data))
+            self._client.write(self._encrypt(data))
         except ConnectionError:
             self.end()
 
@@ -254,7 +274,7 @@ class Relay(asyncio.Protocol):
 
     async def _connect_to(self, backend: Backend) -> None:
         try:
-            await self._server.connect(backend, partial(BackendSide, self))
+            await self._server.connect(backend, partial(BackendSide, self, self._inbox))
         except OSError as error:
             self._unreachable(backend, str(error))
             return
@@ -278,19 +298,23 @@ class Relay(asyncio.Protocol):
         self._connect_next()
 
 
-class BackendSide(asyncio.Protocol):
+class BackendSide(asyncio.BufferedProtocol):
     """The backend's side: encrypts for the client."""
 
-    __slots__ = ("_relay",)
+    __slots__ = ("_inbox", "_relay")
 
-    def __init__(self, relay: Relay) -> None:
+    def __init__(self, relay: Relay, inbox: memoryview) -> None:
         self._relay = relay
+        self._inbox = inbox
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._relay.connected(cast(asyncio.Transport, transport))
 
-    def data_received(self, data: bytes) -> None:
-        self._relay.backend_data(data)
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._inbox
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._relay.backend_data(self._inbox[:nbytes])
 
     def eof_received(self) -> bool:
         self._relay.backend_finished()

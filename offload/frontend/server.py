@@ -1,7 +1,8 @@
 """A serving process of the front-end: accepts, counts, times out and drains connections.
 
 `serve` is what the supervisor forks. Each connection is a `ClientConnection` until its handshake
-is done and a `Relay` from then on; the `Server` holds what they share and knows all of them."""
+is done and a `Relay` from then on; the `Server` holds what they share and knows all of them.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +35,8 @@ from offload.tls.verification import Verification
 
 _TICK = 0.25
 """Seconds between looks at the timeouts; the coarse clock `Server.now` moves by as much."""
+_READ_SIZE = 131_072
+"""Bytes of one read: the engine takes as much in one call."""
 _CONNECT_TIMEOUT = 5.0
 _SILENCE = 0.1
 """Seconds without a byte of the client after which its backend is connected anyway."""
@@ -55,8 +58,10 @@ _READY = b"\1"
 class Server:
     """What the connections of one process share.
 
+    inbox: what any of them reads into; whoever has read takes it out before another reads.
     clock: monotonic seconds, exact; now: the same, as of the last tick, which costs nothing to
-    read."""
+    read.
+    """
 
     def __init__(
         self,
@@ -71,6 +76,7 @@ class Server:
         self.clock = monotonic  # the loop's own time has milliseconds alone
         self.now = monotonic()
         self.log = get_logger("frontend")
+        self.inbox = memoryview(bytearray(_READ_SIZE))
         self.verification = Verification(settings.pool.verify, random)
         self._loop = loop
         self._services = Services(sites, random)
@@ -215,7 +221,7 @@ class Server:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def connect(self, backend: Backend, protocol: Callable[[], asyncio.Protocol]) -> None:
+    async def connect(self, backend: Backend, protocol: Callable[[], asyncio.BaseProtocol]) -> None:
         """Connect to a backend. Raises OSError."""
         if backend.path is not None:
             await self._loop.create_unix_connection(protocol, backend.path)
@@ -249,7 +255,8 @@ def serve(
     """Serve until told to end; the life of a forked process. Returns its exit code.
 
     TERM drains, a second one ends at once. One byte is written to `ready_fd` when the
-    process accepts connections and has a link to a worker, or has waited for one long enough."""
+    process accepts connections and has a link to a worker, or has waited for one long enough.
+    """
     return uvloop.run(_serve(settings, sites, sockets, ready_fd))
 
 
@@ -277,9 +284,10 @@ async def _serve(
     flusher.start()
     await pool.start()
     await server.start(sockets)
-    try:
-        await asyncio.wait_for(pool.wait_available(), _FIRST_LINK)
-    except TimeoutError:
+    linked = loop.create_task(pool.wait_available())
+    await asyncio.wait((linked, stop), timeout=_FIRST_LINK, return_when=asyncio.FIRST_COMPLETED)
+    if not linked.done():
+        linked.cancel()
         server.log.warning("no worker is linked yet; handshakes wait for one")
     os.write(ready_fd, _READY)
     await stop

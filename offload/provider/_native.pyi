@@ -29,7 +29,7 @@ class Stream:
     def receive(self, data: Buffer, /) -> tuple[int, bytes, bytes]:
         """Decrypt: (status, plaintext, bytes to send)."""
 
-    def send(self, plaintext: Buffer, /) -> bytes:
+    def send(self, plaintext: Buffer, /) -> bytes | bytearray:
         """Encrypt: bytes to send. Raises ConnectionError."""
 
     def shutdown(self) -> bytes:

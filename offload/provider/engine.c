@@ -175,6 +175,18 @@ static PyObject *with_status(enum status status, PyObject *first, PyObject *seco
                           : Py_BuildValue("(iNN)", (int)status, first, second);
 }
 
+/* A memory BIO keeps the room that it ever needed, and a handshake's flight is the longest thing that an
+ * idle connection has sent: give that back.  Without memory for a new BIO the old one serves. */
+static void renew_output(Stream *self)
+{
+    BIO *out = openssl.BIO_new(openssl.BIO_s_mem());
+
+    if (out != NULL) {
+        openssl.SSL_set_bio(self->ssl, self->in, out); /* frees the old one, keeps `in` as it is */
+        self->out = out;
+    }
+}
+
 static PyObject *stream_handshake(PyObject *object, PyObject *argument)
 {
     Stream *self = (Stream *)object;
@@ -202,7 +214,11 @@ static PyObject *stream_handshake(PyObject *object, PyObject *argument)
     if (result != 1) {
         status = status_of(self, result);
     }
-    return with_status(status, take_output(self), NULL);
+    PyObject *output = take_output(self);
+    if (status == STATUS_DONE && output != NULL) {
+        renew_output(self);
+    }
+    return with_status(status, output, NULL);
 }
 
 /* Reads all plaintext that is there, into the scratch buffer first. */
@@ -246,17 +262,31 @@ end:
     return plaintext == NULL ? NULL : with_status(status, plaintext, take_output(self));
 }
 
-/* Encrypts all of it: partial writes take a record each. */
+/* What a record adds to its plaintext is 22 bytes in TLS 1.3 and at most 29 in TLS 1.2 with AEAD. */
+enum { RECORD_OVERHEAD = 64 };
+
+/* Encrypts all of it: partial writes take a record each.  Large outputs are bytearrays, which can be made
+ * longer than they turn out to be, and so need no copy. */
 static PyObject *stream_send(PyObject *object, PyObject *argument)
 {
     Stream *self = (Stream *)object;
     Py_buffer data;
     Py_ssize_t offset = 0;
-    size_t used = 0;
+    Py_ssize_t used = 0;
     PyObject *output = NULL;
+    char *target = (char *)scratch;
+    Py_ssize_t room = SCRATCH;
 
     if (!usable(self) || PyObject_GetBuffer(argument, &data, PyBUF_SIMPLE) < 0) {
         return NULL;
+    }
+    if (data.len > RECORD) {
+        room = data.len + (data.len / RECORD + 1) * RECORD_OVERHEAD;
+        output = PyByteArray_FromStringAndSize(NULL, room);
+        target = output == NULL ? NULL : PyByteArray_AsString(output);
+        if (target == NULL) {
+            goto failed;
+        }
     }
     openssl.ERR_clear_error();
     while (offset < data.len) {
@@ -265,20 +295,28 @@ static PyObject *stream_send(PyObject *object, PyObject *argument)
                                         (int)(left < RECORD ? left : RECORD));
         if (n <= 0) {
             PyErr_SetString(PyExc_ConnectionError, "the TLS connection takes no more data");
-            goto end;
+            goto failed;
         }
         offset += n;
-        if (SCRATCH - used < 2 * RECORD) {
-            PyErr_SetString(PyExc_BufferError, "more data than one call can take");
-            goto end;
+        const int m = openssl.BIO_read(self->out, target + used, (int)(room - used));
+        used += m > 0 ? m : 0;
+        if (room - used < (data.len - offset) + RECORD_OVERHEAD && offset < data.len) {
+            PyErr_SetString(PyExc_BufferError, "more than the records of one call can take");
+            goto failed;
         }
-        const int m = openssl.BIO_read(self->out, scratch + used, (int)(SCRATCH - used));
-        used += m > 0 ? (size_t)m : 0;
     }
-    output = PyBytes_FromStringAndSize((const char *)scratch, (Py_ssize_t)used);
-end:
     PyBuffer_Release(&data);
+    if (output == NULL) {
+        return PyBytes_FromStringAndSize(target, used);
+    }
+    if (PyByteArray_Resize(output, used) < 0) {
+        Py_CLEAR(output);
+    }
     return output;
+failed:
+    PyBuffer_Release(&data);
+    Py_XDECREF(output);
+    return NULL;
 }
 
 static PyObject *stream_shutdown(PyObject *object, PyObject *Py_UNUSED(ignored))

@@ -13,4 +13,5 @@ so
 
 A connection feeds its first bytes to `read_client_hello`, asks `Sites` for the site, makes a
 `Session` and feeds it everything. When the state becomes SIGNING the session's `request` goes to a
-worker; the answer goes to `Session.resume` (or `Session.abort`), exactly once."""
+worker; the answer goes to `Session.resume` (or `Session.abort`), exactly once.
+"""

@@ -1,7 +1,8 @@
 """The choice of an application protocol (ALPN, RFC 7301).
 
 pyOpenSSL's own callback keeps an exception for each refused client until somebody asks for it; this
-one keeps nothing."""
+one keeps nothing.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,7 +20,8 @@ def position(preferred: Sequence[bytes], offered: bytes) -> tuple[int, int] | No
     name.
 
     offered: the extension's ProtocolNameList without its length, each name behind one byte of
-    length."""
+    length.
+    """
     places = {}
     offset = 0
     while offset < len(offered):
@@ -34,7 +36,8 @@ def set_protocols(context: SSL.Context, preferred: Sequence[str]) -> Any:
 
     A client that offers none of them gets the alert no_application_protocol (RFC 7301, 3.2), so
     that nobody can pass one protocol's server off as another's; one that offers nothing is served.
-    Returns what must be kept for as long as the context is used."""
+    Returns what must be kept for as long as the context is used.
+    """
     names = [name.encode("ascii") for name in preferred]
 
     def select(_ssl: Any, out: Any, out_length: Any, offered: Any, length: int, _arg: Any) -> int:

@@ -2,7 +2,8 @@
 
 Sans-IO and bounded: bytes in, a `ClientHello`, None (more bytes are needed) or an error out.
 Nothing is validated that OpenSSL validates afterwards; a hello that this reader accepts can still
-be refused there."""
+be refused there.
+"""
 
 from dataclasses import dataclass
 from struct import Struct, error, unpack_from
@@ -36,7 +37,8 @@ class ClientHello:
     """What the choice of a site needs to know.
 
     server_name: the DNS name asked for in lower case, None where the client named none (RFC 6066,
-    3)."""
+    3).
+    """
 
     server_name: str | None
 

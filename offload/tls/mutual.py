@@ -135,7 +135,7 @@ class MutualSession:
                 raise ProtocolViolation("; ".join(error_reasons()) or "malformed record")
         return plaintext, output
 
-    def send(self, plaintext: bytes) -> bytes:
+    def send(self, plaintext: bytes) -> bytes | bytearray:
         """Encrypt at most 256 KiB."""
         return self._stream.send(plaintext)
 

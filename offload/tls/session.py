@@ -21,7 +21,8 @@ class State(Enum):
     """Where a session stands.
 
     HANDSHAKE -> SIGNING -> HANDSHAKE -> OPEN -> CLOSED, with SIGNING left out by resumption, and
-    CLOSED reached from anywhere."""
+    CLOSED reached from anywhere.
+    """
 
     HANDSHAKE = "handshake"
     SIGNING = "signing"
@@ -56,16 +57,18 @@ class Session:
 
     `output` holds what is to be sent to the client after each of `handshake`, `resume` and `abort`;
     `request` what is to be signed while `state` is SIGNING. Whoever drops a session that is
-    SIGNING must `abort` it."""
+    SIGNING must `abort` it. `stream` is the engine's connection: once the session is open, its
+    `receive` and `send` may be called directly, where one call more would count.
+    """
 
     __slots__ = (
         "_pending",
-        "_stream",
         "_suspended",
         "output",
         "request",
         "site",
         "state",
+        "stream",
     )
 
     def __init__(self, site: "Site") -> None:
@@ -73,11 +76,11 @@ class Session:
         self.state = State.HANDSHAKE
         self.output = b""
         self.request: SignatureRequest | None = None
-        self._stream = Stream(site.address, site.context, True)
+        self.stream = Stream(site.address, site.context, True)
         self._suspended: Suspended | None = Suspended()
         self._pending = b""
 
-    def handshake(self, data: bytes) -> None:
+    def handshake(self, data: bytes | memoryview) -> None:
         """Take bytes of the client. Raises TLSError, with the alert to be sent in `output`."""
         if self.state is State.SIGNING:
             self._pending += data
@@ -87,9 +90,9 @@ class Session:
             return
         self._require(State.HANDSHAKE)
         if self._suspended is None:  # signed already: nothing can suspend it again
-            self._advance(self._stream.handshake(data))
+            self._advance(self.stream.handshake(data))
         else:
-            self._advance(self._suspended.run(self._stream.handshake, data))
+            self._advance(self._suspended.run(self.stream.handshake, data))
 
     def resume(self, signature: bytes) -> None:
         """Go on with the signature that `request` asked for. Raises TLSError, as `handshake`."""
@@ -102,7 +105,7 @@ class Session:
             result = suspended.resume(signature)
         except ValueError as error:  # of the hook, which looks at nothing but the length
             self.state = State.CLOSED
-            self.output = self._stream.shutdown()
+            self.output = self.stream.shutdown()
             raise TLSError((str(error),)) from error
         self._advance(result)
         if self._pending and self.state is State.HANDSHAKE:
@@ -121,38 +124,45 @@ class Session:
             suspended.abort(Aborted())
             self.request = None
             self._pending = b""
-            self.output = self._stream.shutdown()
+            self.output = self.stream.shutdown()
         self.state = State.CLOSED
 
     def is_open(self) -> bool:
         """Whether the client may still send data."""
         return self.state is State.OPEN
 
-    def receive(self, data: bytes) -> tuple[bytes, bytes]:
+    def receive(self, data: bytes | memoryview) -> tuple[bytes, bytes]:
         """Decrypt; returns plaintext for the backend and bytes for the client.
 
         `is_open()` ends when the client has said that it sends no more. Raises TLSError.
         """
         self._require(State.OPEN)
-        status, plaintext, output = self._stream.receive(data)
+        status, plaintext, output = self.stream.receive(data)
+        self.received(status, output)
+        return plaintext, output
+
+    def received(self, status: int, output: bytes) -> None:
+        """Take note of what `stream.receive` returned, for who calls that directly.
+
+        Raises TLSError as `receive` does.
+        """
         if status != WANT_READ:
             self.state = State.CLOSED
             if status == FAILED:
                 self.output = output
                 raise TLSError(error_reasons())
-        return plaintext, output
 
-    def send(self, plaintext: bytes | memoryview) -> bytes:
+    def send(self, plaintext: bytes | memoryview) -> bytes | bytearray:
         """Encrypt at most 256 KiB. Raises ConnectionError when the session can send no more."""
-        return self._stream.send(plaintext)
+        return self.stream.send(plaintext)
 
     def shutdown(self) -> bytes:
         """The close_notify alert to be sent, where one still can be."""
-        return self._stream.shutdown()
+        return self.stream.shutdown()
 
     def facts(self) -> Facts:
         """What the handshake agreed on. Call it once it is complete."""
-        version, cipher, group, resumed, alpn = self._stream.facts()
+        version, cipher, group, resumed, alpn = self.stream.facts()
         return Facts(version, cipher, _group_name(group), resumed, alpn)
 
     def _advance(self, result: KeyOperation | tuple[int, bytes]) -> None:

@@ -6,7 +6,8 @@ So the call runs in a greenlet: the provider's hook switches to the greenlet's p
 switches back.
 
 Greenlets are kept and used again, because a new one costs CPython a fresh frame stack (two system
-calls). A suspended greenlet is always resumed or thrown into, never dropped."""
+calls). A suspended greenlet is always resumed or thrown into, never dropped.
+"""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -52,7 +53,7 @@ class Suspended:
     def __init__(self) -> None:
         self._greenlet: greenlet | None = None
 
-    def run(self, function: Callable[[bytes], Any], argument: bytes) -> Any:
+    def run(self, function: Callable[[Any], Any], argument: bytes | memoryview) -> Any:
         """Call `function(argument)`; returns its result, or a KeyOperation if it was suspended by
         one.
         """

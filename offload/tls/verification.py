@@ -15,7 +15,8 @@ class Verification:
 
     RSA always: the check is cheap, and one faulty CRT signature gives the key away to the client
     that gets it (Boneh, DeMillo, Lipton 1997). Others cost more to check than to make: "all", or
-    "sample", a worker's first ones and then a random share."""
+    "sample", a worker's first ones and then a random share.
+    """
 
     __slots__ = ("_all", "_random", "_seen")
 

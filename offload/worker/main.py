@@ -53,7 +53,7 @@ def run(settings: Settings) -> int:
         HardeningError,
         multiprocess.MetricsDirectoryError,
     ) as error:
-        sys.stderr.write(f"offload worker: cannot start: {error}\n")
+        sys.stderr.write(f"offload: error: {error}\n")
         return 1
     finally:
         if prepared is not None:

@@ -308,7 +308,7 @@ def test_what_is_wrong_is_told_before_serving(
     spoil(site)
     worker = site.start(spawn)
     assert worker.wait() == 1
-    assert worker.output.startswith("offload worker: cannot start: ")
+    assert worker.output.startswith("offload: error: ")
     assert message in worker.output
     assert worker.output.count("\n") == 1
     assert "sesame" not in worker.output
