@@ -15,7 +15,12 @@ from typing import TYPE_CHECKING, cast
 from offload.frontend.relay import Relay
 from offload.pool.errors import SigningError
 from offload.pool.operation import SigningOperation
-from offload.tls.client_hello import MalformedClientHello, NotTLS, read_client_hello
+from offload.tls.client_hello import (
+    ClientHelloReader,
+    MalformedClientHello,
+    NotTLS,
+    read_client_hello,
+)
 from offload.tls.session import Session, State, TLSError
 
 if TYPE_CHECKING:
@@ -62,7 +67,7 @@ class ClientConnection(asyncio.BufferedProtocol):
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._hello = b""
+        self._hello: ClientHelloReader | None = None
         self._session: Session | None = None
         self._service: Service | None = None
         self._operation: SigningOperation | None = None
@@ -101,9 +106,9 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._fail("shutdown", None)
 
     def _read_hello(self, data: bytes) -> None:
-        self._hello = data = self._hello + data if self._hello else data
+        reader = self._hello
         try:
-            hello = read_client_hello(data)
+            hello = read_client_hello(data) if reader is None else reader.feed(data)
         except NotTLS:
             self._fail("not_tls", _PLAIN_HTTP_ANSWER if data.startswith(_PLAIN_HTTP) else None)
             return
@@ -111,8 +116,12 @@ class ClientConnection(asyncio.BufferedProtocol):
             self._fail("malformed_client_hello", None)
             return
         if hello is None:
+            if reader is None:
+                self._hello = reader = ClientHelloReader()
+                reader.feed(data)
             return
-        self._hello = b""
+        if reader is not None:
+            data, self._hello = bytes(reader.data), None
         self._started = self._server.clock()
         self.server_name = hello.server_name
         service = self._server.service(hello.server_name)

@@ -46,19 +46,9 @@ class ClientHello:
 def read_client_hello(data: bytes) -> ClientHello | None:
     """Read the ClientHello at the start of `data`, the first bytes of a connection.
 
-    Returns None when more bytes are needed. Raises NotTLS, MalformedClientHello.
+    Returns None when more bytes are needed: a `ClientHelloReader` takes them as they come. Raises
+    NotTLS, MalformedClientHello.
     """
-    message = _message(data)
-    if message is None:
-        return None
-    try:
-        return ClientHello(_server_name(message))
-    except (IndexError, ValueError, error) as cause:
-        raise MalformedClientHello("the ClientHello is cut short or inconsistent") from cause
-
-
-def _message(data: bytes) -> bytes | None:
-    """The handshake message's body, put together from its records (RFC 8446, 5.1)."""
     if data[:2] != _FIRST_BYTES[: len(data)]:
         raise NotTLS("the connection does not start with a TLS handshake record")
     if len(data) < _RECORD_HEADER + _MESSAGE_HEADER:
@@ -68,8 +58,62 @@ def _message(data: bytes) -> bytes | None:
         end = _message_end(data[5:9])
         if end <= length:  # the usual: all in one record
             end += _RECORD_HEADER
-            return data[_RECORD_HEADER + _MESSAGE_HEADER : end] if len(data) >= end else None
-    return _reassembled(data)
+            if len(data) < end:
+                return None
+            return _parsed(data[_RECORD_HEADER + _MESSAGE_HEADER : end])
+    return ClientHelloReader().feed(data)
+
+
+class ClientHelloReader:
+    """Reads a ClientHello that comes in pieces: each byte is looked at once, however many they are.
+
+    data: all that was fed, for the library that reads it next.
+    """
+
+    __slots__ = ("_end", "_message", "_offset", "data")
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+        self._message = bytearray()
+        self._offset = 0
+        self._end = _MESSAGE_HEADER
+
+    def feed(self, data: bytes) -> ClientHello | None:
+        """Take the next bytes. Returns and raises as `read_client_hello` does."""
+        self.data += data
+        if self.data[:2] != _FIRST_BYTES[: len(self.data)]:
+            raise NotTLS("the connection does not start with a TLS handshake record")
+        while len(self._message) < self._end:
+            if not self._take_record():
+                if len(self.data) >= MAX_CLIENT_HELLO:
+                    raise MalformedClientHello(
+                        f"the ClientHello takes more than {MAX_CLIENT_HELLO} bytes"
+                    )
+                return None
+        return _parsed(bytes(self._message[_MESSAGE_HEADER : self._end]))
+
+    def _take_record(self) -> bool:
+        """Add the next record to the message; False where it has not come yet."""
+        if len(self.data) - self._offset < _RECORD_HEADER:
+            return False
+        kind, major, _, length = unpack_from(">BBBH", self.data, self._offset)
+        if kind != _HANDSHAKE_RECORD or major != 3 or not 0 < length <= _MAX_FRAGMENT:
+            raise MalformedClientHello("a record of the ClientHello is malformed")
+        start = self._offset + _RECORD_HEADER
+        if len(self.data) < start + length:
+            return False
+        self._message += self.data[start : start + length]
+        self._offset = start + length
+        if self._end == _MESSAGE_HEADER <= len(self._message):
+            self._end = _message_end(bytes(self._message[:_MESSAGE_HEADER]))
+        return True
+
+
+def _parsed(body: bytes) -> ClientHello:
+    try:
+        return ClientHello(_server_name(body))
+    except (IndexError, ValueError, error) as cause:
+        raise MalformedClientHello("the ClientHello is cut short or inconsistent") from cause
 
 
 def _message_end(header: bytes) -> int:
@@ -80,27 +124,6 @@ def _message_end(header: bytes) -> int:
     if length > MAX_CLIENT_HELLO:
         raise MalformedClientHello(f"the ClientHello is longer than {MAX_CLIENT_HELLO} bytes")
     return _MESSAGE_HEADER + length
-
-
-def _reassembled(data: bytes) -> bytes | None:
-    message = bytearray()
-    offset, end = 0, _MESSAGE_HEADER
-    while len(message) < end:
-        if len(data) - offset < _RECORD_HEADER:
-            break
-        kind, major, _, length = unpack_from(">BBBH", data, offset)
-        if kind != _HANDSHAKE_RECORD or major != 3 or not 0 < length <= _MAX_FRAGMENT:
-            raise MalformedClientHello("a record of the ClientHello is malformed")
-        offset += _RECORD_HEADER
-        message += data[offset : offset + length]
-        offset += length
-        if end == _MESSAGE_HEADER <= len(message):
-            end = _message_end(bytes(message[:_MESSAGE_HEADER]))
-    if len(message) >= end:
-        return bytes(message[_MESSAGE_HEADER:end])
-    if len(data) >= MAX_CLIENT_HELLO:
-        raise MalformedClientHello(f"the ClientHello takes more than {MAX_CLIENT_HELLO} bytes")
-    return None
 
 
 def _server_name(body: bytes) -> str | None:

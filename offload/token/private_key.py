@@ -83,9 +83,12 @@ class PrivateKey:
 
     @classmethod
     def load(cls, encoded: bytes) -> "PrivateKey":
-        """The key of `encode()`, from where nobody can have changed it; raises ValueError, UnsupportedAlgorithm or UnsupportedKey."""
-        # The library would prove an RSA key's primes anew, up to half a second for each key. What is
-        # loaded here was checked when it was made, and its encryption vouches that it is the same.
+        """The key of `encode()`, from where nobody can have changed it.
+
+        Raises ValueError, UnsupportedAlgorithm or UnsupportedKey.
+        """
+        # The library would prove an RSA key's primes anew, up to half a second for each. What is
+        # loaded was checked when it was made, and its encryption vouches that it is the same.
         key = load_der_private_key(encoded, password=None, unsafe_skip_rsa_key_validation=True)
         if not isinstance(key, _Key):
             raise ValueError("a key that signs no TLS handshake")

@@ -50,9 +50,9 @@ def test_both_sides_know_each_other(pki: PKI, worker: Issued, frontend: Issued) 
     der = serialization.Encoding.DER
     assert server.peer_certificate() == frontend.certificate.public_bytes(der)
     assert client.peer_certificate() == worker.certificate.public_bytes(der)
-    assert server.receive(client.send(b"question")) == (b"question", b"")
-    assert client.receive(server.send(b"answer"))[0] == b"answer"
-    assert server.receive(client.send(b"last words") + client.shutdown())[0] == b"last words"
+    assert server.receive(bytes(client.send(b"question"))) == (b"question", b"")
+    assert client.receive(bytes(server.send(b"answer")))[0] == b"answer"
+    assert server.receive(bytes(client.send(b"last words")) + client.shutdown())[0] == b"last words"
     assert not server.open
 
 
