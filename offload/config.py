@@ -399,7 +399,7 @@ class FrontendGrant(Model):
 
 
 class Worker(Model):
-    """`[worker]`. `processes` 0 means one for each core; `threads` sign in each process."""
+    """`[worker]`. `processes` 0 means one for each core; `threads` of each wait for an HSM."""
 
     name: Name
     listen: Address

@@ -40,8 +40,11 @@ class Token(Protocol):
     """Holds private keys and signs with them; every method may be called from any thread."""
 
     @property
-    def quick(self) -> frozenset[Algorithm]:
-        """Algorithms whose signature takes less time than handing it to a thread would."""
+    def in_process(self) -> frozenset[Algorithm]:
+        """Algorithms that this very processor signs with: a thread would only be in its way.
+
+        For the others `sign` waits for something else (an HSM), and threads wait side by side.
+        """
 
     def keys(self) -> Sequence[KeyRecord]:
         """The keys held, ordered by label."""

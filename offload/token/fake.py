@@ -16,8 +16,10 @@ class FakeToken:
     signatures wait for `release()`; `fail_with(error)` makes all later ones raise.
     """
 
-    def __init__(self, records: Iterable[KeyRecord] = (), quick: Iterable[Algorithm] = ()) -> None:
-        self.quick = frozenset(quick)
+    def __init__(
+        self, records: Iterable[KeyRecord] = (), in_process: Iterable[Algorithm] = ()
+    ) -> None:
+        self.in_process = frozenset(in_process)
         self.calls: list[tuple[bytes, SignatureScheme, bytes]] = []
         self.asked = threading.Event()
         self._records = {record.ski: record for record in records}

@@ -42,8 +42,7 @@ _FORMAT = 1
 # A file that appears within this time of a scan may bear the same directory time stamp.
 _TIMESTAMP_GRAIN = 1_000_000_000
 
-# Measured: below the 30 to 50 µs that a thread and its wake-up of the event loop take.
-_QUICK = frozenset({Algorithm.P_256, Algorithm.ED25519})
+_ALL = frozenset(Algorithm)
 
 _Held = tuple[KeyRecord, PrivateKey]
 
@@ -89,8 +88,8 @@ class SoftwareToken:
         return f"<SoftwareToken {self._directory} keys={len(self._held)}>"
 
     @property
-    def quick(self) -> frozenset[Algorithm]:
-        return _QUICK
+    def in_process(self) -> frozenset[Algorithm]:
+        return _ALL
 
     def keys(self) -> Sequence[KeyRecord]:
         return sorted((record for record, _ in self._held.values()), key=lambda key: key.label)

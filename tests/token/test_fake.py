@@ -15,9 +15,9 @@ KEY = KeyRecord(b"k" * 20, "key", Algorithm.ED25519, b"", datetime.now(UTC))
 
 
 def test_follows_its_script() -> None:
-    fake = FakeToken(quick=[Algorithm.ED25519])
+    fake = FakeToken(in_process=[Algorithm.ED25519])
     token: Token = fake
-    assert token.quick == {Algorithm.ED25519}
+    assert token.in_process == {Algorithm.ED25519}
     with pytest.raises(KeyNotFound):
         token.sign(KEY.ski, SignatureScheme.ED25519, b"x")
     fake.add(KEY)

@@ -60,7 +60,7 @@ def worker_identity(pki: PKI) -> Identity:
 
 @pytest.fixture
 def token() -> Iterator[FakeToken]:
-    token = FakeToken([QUICK, COSTLY, SECRET], quick=[Algorithm.P_256])
+    token = FakeToken([QUICK, COSTLY, SECRET], in_process=[Algorithm.P_256])
     yield token
     token.close()
 
