@@ -164,6 +164,7 @@ address = "127.0.0.1:{worker}"
 [[frontend.sites]]
 names = ["localhost"]
 default = true
+alpn = ["http/1.1"]
 certificates = [{_quoted(certificate)}]
 backends = ["tcp://127.0.0.1:{backend}"]
 tickets = false

@@ -84,13 +84,13 @@ class Relay(asyncio.BufferedProtocol):
         """Take over the client's transport; the backend is connected once it has something to do.
 
         That is at the client's first byte. A client that stays silent may wait for the server to
-        speak first, so after a moment it gets its backend all the same.
+        speak first: unless the site is known to be no such, it gets its backend after a moment.
         """
         self._client.set_protocol(self)
         self._client.set_write_buffer_limits(high=_WRITE_HIGH_WATER)
         self._server.relaying(self)
         self._receive(b"")  # what came along with the end of the handshake
-        if self._backend is None and not self._ended:
+        if self._backend is None and not self._ended and not self._service.client_speaks_first:
             self._server.silent(self)
 
     # the client's transport

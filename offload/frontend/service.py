@@ -12,18 +12,30 @@ from offload.tls.session import Facts
 from offload.tls.site import Site, Sites
 
 _NONE = "none"
+_CLIENT_FIRST = frozenset(("http/1.0", "http/1.1", "h2"))
+"""Application protocols in which a server has nothing to say before the client has asked."""
 
 
 class Service:
     """One site in this process. Children of metrics are looked up once, not once a handshake."""
 
-    __slots__ = ("_completed", "_seconds", "backends", "request_bytes", "response_bytes", "site")
+    __slots__ = (
+        "_completed",
+        "_seconds",
+        "backends",
+        "client_speaks_first",
+        "request_bytes",
+        "response_bytes",
+        "site",
+    )
 
     def __init__(self, site: Site, random: Random) -> None:
         self.site = site
         self.backends = Backends(site.settings.backends, random)
         self.request_bytes = metrics.BYTES.labels(site.name, "request")
         self.response_bytes = metrics.BYTES.labels(site.name, "response")
+        protocols = site.settings.alpn
+        self.client_speaks_first = bool(protocols) and _CLIENT_FIRST.issuperset(protocols)
         self._completed: dict[tuple[str, str, str, bool], Tally] = {}
         self._seconds = {
             resumed: metrics.HANDSHAKE_SECONDS.labels(site.name, _yes_no(resumed))

@@ -343,6 +343,19 @@ async def test_silent_client_gets_a_backend_that_speaks_first(
     client.close()
 
 
+async def test_silent_client_of_an_http_site_keeps_no_backend_busy(
+    start: Start, web: WebBackend
+) -> None:
+    running = await start(site(web.address, alpn=("http/1.1", "h2")))
+    client = await TLSClient.connect(running)
+    running.server.skip(1.0)
+    await time_passes(running)
+    assert web.connections == 0
+    await client.send(b"request")
+    await web.accept()
+    client.close()
+
+
 @pytest.mark.parametrize("how", ["close_notify", "close", "abort"])
 async def test_client_that_leaves_without_a_byte_makes_no_connection(
     start: Start, web: WebBackend, how: str
