@@ -2,8 +2,19 @@
 
 from setuptools import Extension, setup
 
-SOURCES = ("provider", "key", "keymgmt", "signature", "decoder", "keyref", "parameter", "engine")
-HEADERS = ("provider", "keyref", "parameter", "openssl_abi", "guard", "hook")
+SOURCES = (
+    "provider",
+    "key",
+    "keymgmt",
+    "signature",
+    "decoder",
+    "keyref",
+    "parameter",
+    "libssl",
+    "stream",
+    "engine",
+)
+HEADERS = ("provider", "keyref", "parameter", "openssl_abi", "guard", "hook", "libssl", "stream")
 
 # Not -Wpedantic: the slots of CPython types hold functions in data pointers. The provider itself
 # keeps it: its test builds it so.
