@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import select
 import signal
@@ -20,6 +21,7 @@ from offload.cli.failure import Failure
 _START_SECONDS = 30.0
 _STOP_SECONDS = 10.0
 _INTERVAL = 0.05
+_AGAIN = 5.0
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
@@ -31,6 +33,7 @@ class Child:
     process: subprocess.Popen[bytes]
     descriptor: int
     log: Path
+    arguments: tuple[str, ...]
 
     @property
     def pid(self) -> int:
@@ -73,7 +76,7 @@ class Children:
         """Start `python -m arguments...`; what it says goes to a log file of its name."""
         log = self._logs / f"{name}.log"
         parent = os.getpid()
-        with log.open("wb") as output:
+        with log.open("ab") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", *arguments],
                 stdin=subprocess.DEVNULL,
@@ -82,7 +85,7 @@ class Children:
                 start_new_session=True,
                 preexec_fn=lambda: _end_with(parent),  # noqa: PLW1509 - no threads here
             )
-        child = Child(name, process, os.pidfd_open(process.pid), log)
+        child = Child(name, process, os.pidfd_open(process.pid), log, arguments)
         self._children.append(child)
         return child
 
@@ -96,20 +99,44 @@ class Children:
                 )
             self._watch(_INTERVAL)
 
-    def watch(self) -> None:
-        """Wait for ever; raises Failure when a child ends."""
-        while True:
-            self._watch(None)
+    def watch(self, restarted: Callable[[Child], None], *expendable: str) -> None:
+        """Wait for ever; raises Failure when a child ends.
 
-    def _watch(self, seconds: float | None) -> None:
-        """Wait that long (None: without end), or less if a child ends, which is a Failure."""
+        One whose name is in `expendable` is started again, and `restarted` is told of it, unless it
+        had been started less than a moment ago: then it cannot work.
+        """
+        began: dict[str, float] = {}
+        while True:
+            child = self._next_end(None)
+            now = time.monotonic()
+            if child is None:
+                continue
+            if child.name not in expendable or now - began.get(child.name, -math.inf) < _AGAIN:
+                raise self._ended(child)
+            began[child.name] = now
+            self._children.remove(child)
+            child.process.wait()
+            os.close(child.descriptor)
+            restarted(self.start(child.name, *child.arguments))
+
+    def _watch(self, seconds: float) -> None:
+        """Wait that long, or less if a child ends, which is a Failure."""
+        child = self._next_end(seconds)
+        if child is not None:
+            raise self._ended(child)
+
+    def _next_end(self, seconds: float | None) -> Child | None:
+        """The next child that ends within so many seconds, or ever (None)."""
         ends = select.poll()
         by_descriptor = {child.descriptor: child for child in self._children}
         for descriptor in by_descriptor:
             ends.register(descriptor, select.POLLIN)
         for descriptor, _ in ends.poll(None if seconds is None else seconds * 1000):
-            child = by_descriptor[descriptor]
-            raise Failure(f"{child.name} ended: {child.last_words()}", self._hint())
+            return by_descriptor[descriptor]
+        return None
+
+    def _ended(self, child: Child) -> Failure:
+        return Failure(f"{child.name} ended: {child.last_words()}", self._hint())
 
     def _hint(self) -> str:
         return f"with '--directory DIR' the logs stay in DIR/{self._logs.name}"

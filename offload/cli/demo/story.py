@@ -68,7 +68,13 @@ def tell(directory: Path, *, once: bool) -> None:
         _show_memory(cast, directory)
         say_where(ports, directory, once=once)
         if not once:
-            children.watch()
+            children.watch(_say_restart, *WORKERS)
+
+
+def _say_restart(worker: Child) -> None:
+    print(
+        f"\n{worker.name} ended; the others signed on; started again, pid {worker.pid}", flush=True
+    )
 
 
 def _plan(ports: Ports) -> state.Plan:

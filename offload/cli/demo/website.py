@@ -11,6 +11,7 @@ import asyncio
 import html
 import signal
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable
 from importlib import resources
@@ -21,6 +22,8 @@ from aiohttp import web
 
 from offload.cli.demo.exposition import signatures
 from offload.frontend.proxy_protocol import Header, ProxyProtocolError, decode
+
+_FRESH = 1.0
 
 Headers = WeakKeyDictionary[asyncio.BaseTransport, Header]
 
@@ -62,6 +65,8 @@ class Website:
     def __init__(self, admin: str, headers: Headers) -> None:
         self._admin = admin
         self._headers = headers
+        self._made: Counter[str] = Counter()
+        self._due = 0.0
         page = resources.files("offload.cli.demo").joinpath("page.html")
         self._page = Template(page.read_text(encoding="utf-8"))
 
@@ -69,10 +74,18 @@ class Website:
         """The page, or 404 for what browsers ask for on their own."""
         if request.path != "/":
             return web.Response(status=404, text="not here\n")
-        made = await asyncio.to_thread(signatures, self._admin)
+        made = await self._signatures()
         header = self._headers.get(request.transport) if request.transport else None
         body = self._page.substitute(facts=_rows(_facts(header)), signatures=_rows(_counts(made)))
         return web.Response(text=body, content_type="text/html")
+
+    async def _signatures(self) -> Counter[str]:
+        """Signatures by worker, not asked for at every page: a load test is welcome here."""
+        now = time.monotonic()
+        if now >= self._due:
+            self._due = now + _FRESH
+            self._made = await asyncio.to_thread(signatures, self._admin)
+        return self._made
 
 
 def _facts(header: Header | None) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from offload.cli.demo.children import Children, family
+from offload.cli.demo.children import Child, Children, family
 from offload.cli.failure import Failure
 
 SLEEPER = "import signal, sys; sys.stdout.write('up\\n'); sys.stdout.flush(); signal.pause()"
@@ -66,8 +66,25 @@ def test_a_child_that_ends_is_said_with_its_last_words(tmp_path: Path, how: str)
     ):
         children.start("a", "failing")
         if how == "watch":
-            children.watch()
+            children.watch(lambda _: None)
         children.wait_until(lambda: False, "nothing")
+
+
+@pytest.mark.usefixtures("programs")
+def test_an_expendable_child_is_started_again(tmp_path: Path) -> None:
+    restarted: list[Child] = []
+
+    def again(child: Child) -> None:
+        restarted.append(child)
+        os.kill(child.pid, signal.SIGKILL)  # too soon after its start to be started once more
+
+    with pytest.raises(Failure, match=r"^a ended"), Children(tmp_path / "logs") as children:
+        first = children.start("a", "sleeper")
+        children.wait_until(lambda: up(first.log), "start")
+        os.kill(first.pid, signal.SIGKILL)
+        children.watch(again, "a")
+    assert [child.name for child in restarted] == ["a"]
+    assert restarted[0].pid != first.pid
 
 
 def test_waiting_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,7 +117,7 @@ def test_children_end_when_the_demonstration_is_killed(tmp_path: Path) -> None:
         "    child = children.start('a', 'sleeper')\n"
         "    children.wait_until(lambda: 'up' in child.log.read_text(), 'start')\n"
         "    print(child.pid, flush=True)\n"
-        "    children.watch()\n"
+        "    children.watch(print)\n"
     )
     root = str(Path(__file__).parents[3])
     paths = {**os.environ, "PYTHONPATH": f"{tmp_path}:{root}"}
