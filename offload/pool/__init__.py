@@ -2,7 +2,8 @@
 
 Nouns: a `SigningOperation` is one signature, asked once and answered once; the `Pool` takes it,
 `choice` picks a `RemoteWorker` by the time it is expected to take (its measured `rate`), a `Link`
-carries it there and its answer back, the `DeadlineQueue` ends it when nobody answers in time.
+carries it there and its answer back, the `DeadlineQueue` ends it when nobody answers in time. A
+`Connector` keeps a link up; the link stands on a `Channel` of mutual TLS.
 An operation whose link breaks, or that a worker refuses for a reason of its own, goes to another
 worker at once; while no worker is up, operations wait for one until their deadline.
 

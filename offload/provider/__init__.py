@@ -3,7 +3,8 @@
 Nouns: a *key reference* (reference.py) names a key without holding it, and pyOpenSSL loads it as a
 private key; the *environment* (environment.py) is what makes OpenSSL read a configuration that
 loads the provider; the *sign hook* (hook.h) is whom the provider asks for a signature, set by
-`_native.set_sign`; the *native module* (`_native`) is the C part, provider and hook in one file.
+`_native.set_sign`; a `Stream` (stream.c) is one TLS connection on memory BIOs, each step one call;
+the *native module* (`_native`) is the C part: provider, hook and streams in one file.
 
 A public key goes into `key_reference`, its PEM into `OpenSSL.crypto.load_privatekey`, the PKey into
 a context; when a handshake needs a signature, OpenSSL calls the provider and this calls the hook.
