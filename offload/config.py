@@ -38,6 +38,7 @@ from pydantic import (
 ENVIRONMENT_PREFIX = "OFFLOAD_"
 
 Role = Literal["frontend", "worker"]
+_ROLES = ("frontend", "worker")
 
 # Names as in the IANA "TLS Supported Groups" registry or as NIST writes them; OpenSSL takes both.
 GROUPS = {
@@ -460,6 +461,8 @@ def load(
     """
     path = Path(path)
     data = _overridden(_read(path), os.environ if environment is None else environment)
+    if role is not None and role in data:
+        data = {name: table for name, table in data.items() if name == role or name not in _ROLES}
     try:
         settings = Settings.model_validate(data, context={"base": path.absolute().parent})
     except ValidationError as error:

@@ -309,6 +309,15 @@ def test_the_environment_is_checked_too(file: Path, variable: str, value: str, s
     assert said in problems(file, FRONTEND, {variable: value})[0]
 
 
+def test_variables_of_the_other_role_do_no_harm(file: Path) -> None:
+    file.write_text(FRONTEND)
+    environment = {"OFFLOAD_WORKER__PROCESSES": "2", "OFFLOAD_FRONTEND__PROCESSES": "3"}
+    settings = load(file, role="frontend", environment=environment, files=False)
+    assert settings.worker is None
+    assert settings.frontend is not None
+    assert settings.frontend.processes == 3
+
+
 def test_fingerprints_are_taken_as_openssl_prints_them(file: Path) -> None:
     printed = ":".join(["AB"] * 32)
     settings = loaded(file, WORKER.replace("ab" * 32, printed))

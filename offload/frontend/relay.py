@@ -158,6 +158,7 @@ class Relay(asyncio.BufferedProtocol):
             return
         far.set_write_buffer_limits(high=_WRITE_HIGH_WATER)
         self._far = far
+        self._service.count_backend(self._backend, 1)
         if self._service.site.settings.proxy_protocol:
             client = self._client
             far.write(
@@ -219,6 +220,7 @@ class Relay(asyncio.BufferedProtocol):
         if self._connect is not None:
             self._connect.cancel()
         if self._far is not None:
+            self._service.count_backend(self._backend, -1)
             self._server.close_transport(self._far)
         if self._backend is not None:
             self._service.backends.release(self._backend)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from random import Random
 
-from offload.frontend.backends import Backends
+from offload.frontend.backends import Backend, Backends
 from offload.observe import metrics
 from offload.observe.tally import Tally
 from offload.tls.session import Facts
@@ -41,6 +41,11 @@ class Service:
             resumed: metrics.HANDSHAKE_SECONDS.labels(site.name, _yes_no(resumed))
             for resumed in (False, True)
         }
+
+    def count_backend(self, backend: Backend | None, change: int) -> None:
+        """One connection to `backend` more, or less."""
+        if backend is not None:
+            metrics.BACKEND_CONNECTIONS.labels(self.site.name, backend.name).value += change
 
     def count_handshake(self, facts: Facts, seconds: float) -> None:
         """A handshake was completed, `seconds` after its ClientHello had come."""

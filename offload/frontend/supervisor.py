@@ -292,6 +292,7 @@ def _run(settings: Settings, serve: Serve, build: Build, signals: Signals) -> in
         raise StartError("the configuration has no [frontend] table; add one")
     count = frontend.processes or len(os.sched_getaffinity(0))
     _raise_descriptor_limit()
+    _forbid_core_dumps()
     built = build(frontend)
     listeners = Listeners.bind(frontend.listen, count, frontend.backlog)
     try:
@@ -408,3 +409,8 @@ def _raise_descriptor_limit() -> None:
     """As many connections as the operator allows, rather than the shell's customary 1024."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _forbid_core_dumps() -> None:
+    """A dump would hold the secrets of sessions and the keys of tickets."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

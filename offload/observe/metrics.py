@@ -44,7 +44,7 @@ HANDSHAKE_SECONDS: Final = HistogramFamily(
 CONNECTIONS: Final = GaugeFamily(
     REGISTRY,
     "offload_open_connections",
-    "Client connections open now, by state (handshake, relay, closing).",
+    "Client connections open now, by state (handshake, relay).",
     "state",
 )
 CONNECTIONS_ACCEPTED: Final = CounterFamily(

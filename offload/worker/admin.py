@@ -4,9 +4,9 @@ import asyncio
 import platform
 import signal
 import socket
-import ssl
 
 import uvloop
+from cryptography.hazmat.backends.openssl.backend import backend
 
 from offload.observe import endpoint, metrics
 from offload.version import __version__
@@ -32,7 +32,8 @@ def stop_at_term() -> asyncio.Event:
 
 async def serve_until(stop: asyncio.Event, listener: socket.socket, board: Board) -> None:
     """Serve on the running loop until `stop` is set."""
-    metrics.BUILD_INFO.labels(__version__, ssl.OPENSSL_VERSION, platform.python_version()).set(1)
+    openssl = backend.openssl_version_text()
+    metrics.BUILD_INFO.labels(__version__, openssl, platform.python_version()).set(1)
     runner = await endpoint.serve(endpoint.create_app(board.ready), listener)
     await stop.wait()
     await runner.cleanup()

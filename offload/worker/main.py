@@ -96,7 +96,7 @@ def _supervise(worker: Worker, ready: _Ready) -> int:
     log.get_logger(__name__).info(
         "worker started",
         worker=worker.name,
-        listen=str(ready.listener.getsockname()),
+        listen=str(worker.listen),
         processes=processes,
         keys=len(ready.token.keys()),
     )

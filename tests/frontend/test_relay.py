@@ -379,13 +379,20 @@ async def test_client_that_leaves_without_a_byte_makes_no_connection(
 
 async def test_client_s_byte_makes_one_connection(start: Start, web: WebBackend) -> None:
     running = await start(site(web.address))
-    client, _ = await connected(running, web)
+    level = metrics.BACKEND_CONNECTIONS.labels("site.test", str(web.address))
+    before = level.value
+    client, stream = await connected(running, web)
+    assert level.value == before + 1
     running.server.skip(1.0)
     other = await TLSClient.connect(running)
-    await web.accept()  # the silent one's: a tick has passed
+    silent = await web.accept()  # the silent one's: a tick has passed
     assert web.connections == 2
+    stream.close()
+    silent.close()
     client.close()
     other.close()
+    await running.server.until_empty()
+    assert level.value == before
 
 
 async def test_backend_is_told_who_the_client_is(start: Start, web: WebBackend) -> None:

@@ -6,6 +6,7 @@ import signal
 import socket
 
 import aiohttp
+from cryptography.hazmat.backends.openssl.backend import backend
 
 from offload.worker.admin import serve_until, stop_at_term
 from offload.worker.board import Board, State
@@ -27,7 +28,8 @@ async def test_readiness_is_the_boards() -> None:
             async with session.get("/readyz") as answer:
                 assert answer.status == status
         async with session.get("/metrics") as answer:
-            assert "offload_build_info{" in await answer.text()
+            text = await answer.text()
+            assert f'offload_build_info{{openssl="{backend.openssl_version_text()}"' in text
     stop.set()
     await serving
 

@@ -20,7 +20,7 @@ def demo(
         typer.Option("--directory", metavar="DIR", help="Keep the state there; must be empty."),
     ] = None,
 ) -> int:
-    """Start two workers, a front-end and a website here, and show a request through them."""
+    """Start two workers, a front-end and a website here, and show requests through them."""
     from offload.cli.demo.story import tell
 
     with _terminable(), _place(directory) as place:
