@@ -7,7 +7,7 @@ side cannot take more, and the relay is over when both directions are, or one si
 from __future__ import annotations
 
 import asyncio
-from functools import partial
+from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from offload.frontend.client_identity import proxy_header
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from offload.frontend.backends import Backend
     from offload.frontend.server import Server
     from offload.frontend.service import Service
+    from offload.observe.tally import Tally
+
+Encrypt = Callable[[bytes | memoryview], bytes | bytearray]
 
 _EARLY_LIMIT = 65_536
 """Bytes of plaintext held while the backend is being connected; the client is not read beyond that.
@@ -37,7 +40,6 @@ class Relay(asyncio.BufferedProtocol):
         "_connect",
         "_decrypt",
         "_early",
-        "_encrypt",
         "_ended",
         "_far",
         "_inbox",
@@ -50,6 +52,7 @@ class Relay(asyncio.BufferedProtocol):
         "active",
         "facts",
         "server_name",
+        "write",
     )
 
     def __init__(
@@ -66,7 +69,7 @@ class Relay(asyncio.BufferedProtocol):
         self._client = client
         self._session = session
         self._decrypt = session.stream.receive
-        self._encrypt = session.stream.send
+        self.write = client.write
         self._inbox = server.inbox
         self._early = b""
         self._far: asyncio.Transport | None = None
@@ -177,14 +180,6 @@ class Relay(asyncio.BufferedProtocol):
         if self._received:
             far.write_eof()
 
-    def backend_data(self, data: bytes | memoryview) -> None:
-        self.active = self._server.now
-        self._service.response_bytes.pending += len(data)
-        try:
-            self._client.write(self._encrypt(data))
-        except ConnectionError:
-            self.end()
-
     def backend_finished(self) -> None:
         """Pass the backend's end of stream on; the client may go on sending."""
         if self._sent or self._ended:
@@ -274,9 +269,14 @@ class Relay(asyncio.BufferedProtocol):
         server.connecting(self)
         self._connect = server.spawn(self._connect_to(backend))
 
+    def _backend_side(self) -> BackendSide:
+        return BackendSide(
+            self, self._server, self._service.response_bytes, self._session.stream.send
+        )
+
     async def _connect_to(self, backend: Backend) -> None:
         try:
-            await self._server.connect(backend, partial(BackendSide, self, self._inbox))
+            await self._server.connect(backend, self._backend_side)
         except OSError as error:
             self._unreachable(backend, str(error))
             return
@@ -303,11 +303,15 @@ class Relay(asyncio.BufferedProtocol):
 class BackendSide(asyncio.BufferedProtocol):
     """The backend's side: encrypts for the client."""
 
-    __slots__ = ("_inbox", "_relay")
+    __slots__ = ("_encrypt", "_inbox", "_relay", "_response", "_server", "_write")
 
-    def __init__(self, relay: Relay, inbox: memoryview) -> None:
+    def __init__(self, relay: Relay, server: Server, response: Tally, encrypt: Encrypt) -> None:
         self._relay = relay
-        self._inbox = inbox
+        self._server = server
+        self._inbox = server.inbox
+        self._response = response
+        self._encrypt = encrypt
+        self._write = relay.write
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._relay.connected(cast(asyncio.Transport, transport))
@@ -316,7 +320,14 @@ class BackendSide(asyncio.BufferedProtocol):
         return self._inbox
 
     def buffer_updated(self, nbytes: int) -> None:
-        self._relay.backend_data(self._inbox[:nbytes])
+        # All in one place and without a call that is not needed: this runs for every response.
+        relay = self._relay
+        relay.active = self._server.now
+        self._response.pending += nbytes
+        try:
+            self._write(self._encrypt(self._inbox[:nbytes]))
+        except ConnectionError:
+            relay.end()
 
     def eof_received(self) -> bool:
         self._relay.backend_finished()

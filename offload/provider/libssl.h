@@ -37,6 +37,8 @@ typedef struct bio_method_st BIO_METHOD;
     X(const BIO_METHOD *, BIO_s_mem, (void)) \
     X(int, BIO_read, (BIO *, void *, int)) \
     X(int, BIO_write, (BIO *, const void *, int)) \
+    X(long, BIO_get_mem_data, (BIO *, char **)) \
+    X(unsigned long, ERR_peek_error, (void)) \
     X(void, ERR_clear_error, (void))
 
 #define OFFLOAD_AS_MEMBER(result, name, parameters) result(*name) parameters;

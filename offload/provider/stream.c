@@ -58,11 +58,31 @@ static int usable(const Stream *self)
     return 1;
 }
 
+/* SSL_get_error() must not see what another connection left in this thread's queue.  To look is cheaper
+ * than to clear. */
+static void forget_errors(void)
+{
+    if (openssl.ERR_peek_error() != 0) {
+        openssl.ERR_clear_error();
+    }
+}
+
+/* How much waits in a memory BIO. */
+static long waiting(BIO *bio)
+{
+    char *data = NULL;
+
+    return openssl.BIO_get_mem_data(bio, &data);
+}
+
 /* All that waits in the outgoing BIO, behind what is in the scratch buffer already. */
 static PyObject *take_output(const Stream *self)
 {
     size_t used = 0;
 
+    if (waiting(self->out) == 0) {
+        return PyBytes_FromStringAndSize(NULL, 0);
+    }
     for (;;) {
         if (SCRATCH - used < RECORD) {
             PyErr_SetString(PyExc_MemoryError, "more output than one call can make");
@@ -123,7 +143,7 @@ static PyObject *stream_handshake(PyObject *object, PyObject *argument)
     if (!result) {
         return NULL;
     }
-    openssl.ERR_clear_error();
+    forget_errors();
     self->busy = 1;
     entered = self;
     result = openssl.SSL_do_handshake(self->ssl);
@@ -155,7 +175,7 @@ static PyObject *stream_receive(PyObject *object, PyObject *argument)
     if (!usable(self) || PyObject_GetBuffer(argument, &data, PyBUF_SIMPLE) < 0) {
         return NULL;
     }
-    openssl.ERR_clear_error();
+    forget_errors();
     do { /* a record's worth at a time keeps the BIO's buffer small for ever */
         const Py_ssize_t left = data.len - offset;
         const Py_ssize_t piece = left < RECORD ? left : RECORD;
@@ -171,6 +191,9 @@ static PyObject *stream_receive(PyObject *object, PyObject *argument)
                 break;
             }
             used += (size_t)n;
+            if (n < RECORD && waiting(self->in) == 0) {
+                break; /* that was the last record: to ask again costs as much as to decrypt it */
+            }
         }
     } while (status == STATUS_WANT_READ && offset < data.len && used < SCRATCH);
     if (used >= SCRATCH) {
@@ -209,7 +232,7 @@ static PyObject *stream_send(PyObject *object, PyObject *argument)
             goto failed;
         }
     }
-    openssl.ERR_clear_error();
+    forget_errors();
     while (offset < data.len) {
         const Py_ssize_t left = data.len - offset;
         const int n = openssl.SSL_write(self->ssl, (const unsigned char *)data.buf + offset,
@@ -247,9 +270,9 @@ static PyObject *stream_shutdown(PyObject *object, PyObject *Py_UNUSED(ignored))
     if (!usable(self)) {
         return NULL;
     }
-    openssl.ERR_clear_error();
+    forget_errors();
     (void)openssl.SSL_shutdown(self->ssl); /* a failure has nothing to send, and no remedy */
-    openssl.ERR_clear_error();
+    forget_errors();
     return take_output(self);
 }
 

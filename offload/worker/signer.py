@@ -21,7 +21,7 @@ from offload.wire.error import ErrorCode
 from offload.worker.policy import Order
 
 # Seconds of signing before the loop looks at its links again; a turn makes one signature at least.
-TURN_SECONDS = 0.005
+TURN_SECONDS = 0.008
 
 _log = get_logger(__name__)
 
