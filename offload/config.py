@@ -64,7 +64,7 @@ APPLICATION_PROTOCOLS = frozenset({
 })  # fmt: skip
 
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
-_WORD = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
+_WORD = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _HEXADECIMAL = re.compile(r"[0-9a-f]+")
 
 
@@ -100,7 +100,7 @@ def _resolved(value: Any, handler: ValidatorFunctionWrapHandler, info: Validatio
 def _word(value: str) -> str:
     if not _WORD.fullmatch(value):
         raise ValueError(
-            f"{value!r} is not a name; use up to 64 letters, digits, '.', '_' and '-',"
+            f"{value!r} is not a name; use up to 63 letters, digits, '.', '_' and '-',"
             " with a letter or digit at both ends"
         )
     return value

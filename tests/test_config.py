@@ -309,6 +309,14 @@ def test_the_environment_is_checked_too(file: Path, variable: str, value: str, s
     assert said in problems(file, FRONTEND, {variable: value})[0]
 
 
+def test_a_worker_s_name_fits_a_certificate(file: Path) -> None:
+    longest = "w" * 63  # of a label in a DNS name (RFC 1035, 2.3.4)
+    assert loaded(file, WORKER.replace('name = "worker-1"', f'name = "{longest}"', 1)).worker
+    said = problems(file, WORKER.replace('name = "worker-1"', f'name = "{longest}w"', 1))
+    assert said
+    assert "up to 63" in said[0]
+
+
 def test_variables_of_the_other_role_do_no_harm(file: Path) -> None:
     file.write_text(FRONTEND)
     environment = {"OFFLOAD_WORKER__PROCESSES": "2", "OFFLOAD_FRONTEND__PROCESSES": "3"}
