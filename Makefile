@@ -21,7 +21,7 @@ $(STAMP): constraints.txt pyproject.toml setup.py scripts/setup $(NATIVE)
 	@scripts/setup
 	@touch $@
 
-demo: setup ## start workers, a front-end and a website, and make a request through them
+demo: setup ## start workers, a front-end and a website, and make requests through them
 	@$(PYTHON_BIN)/offload demo
 
 peers: ## install the real peers of the tests (nginx, haproxy, wrk, ...) where possible

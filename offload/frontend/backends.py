@@ -8,20 +8,9 @@ the connect fails, `failed` instead, and `choose` again with the failed ones in 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from pathlib import Path
 from random import Random
-from typing import Protocol
 
-
-class Destination(Protocol):
-    """The part of `config.Backend` that is needed here: `host` and `port`, or `path`."""
-
-    @property
-    def host(self) -> str: ...
-    @property
-    def port(self) -> int: ...
-    @property
-    def path(self) -> Path | None: ...
+from offload.config import Address
 
 
 class Backend:
@@ -29,7 +18,7 @@ class Backend:
 
     __slots__ = ("avoided_until", "connections", "host", "name", "path", "port")
 
-    def __init__(self, destination: Destination) -> None:
+    def __init__(self, destination: Address) -> None:
         self.host = destination.host
         self.port = destination.port
         self.path = None if destination.path is None else str(destination.path)
@@ -52,7 +41,7 @@ class Backends:
     __slots__ = ("_avoidance", "_backends", "_random")
 
     def __init__(
-        self, destinations: Iterable[Destination], random: Random, *, avoidance: float = 5.0
+        self, destinations: Iterable[Address], random: Random, *, avoidance: float = 5.0
     ) -> None:
         self._backends = tuple(Backend(destination) for destination in destinations)
         self._random = random

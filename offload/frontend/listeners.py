@@ -15,7 +15,8 @@ import socket
 import stat
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+
+from offload.config import Address
 
 # A client that never sends its ClientHello is the handshake timeout's business; like nginx and
 # HAProxy by default, we do without TCP_DEFER_ACCEPT, which makes such clients invisible.
@@ -30,17 +31,6 @@ _REMEDIES = {
     errno.EAFNOSUPPORT: "choose an IPv4 address, or enable IPv6",
     errno.ENOENT: "create the directory of the socket",
 }
-
-
-class Address(Protocol):
-    """The part of `config.Address` that is needed here."""
-
-    @property
-    def host(self) -> str: ...
-    @property
-    def port(self) -> int: ...
-    @property
-    def path(self) -> Path | None: ...
 
 
 class ListenError(Exception):

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from offload.provider.environment import ProviderUnavailable, check, ensure, environment
 
 if TYPE_CHECKING:
-    from offload.provider.reference import PublicKey
+    from offload.keys.algorithm import PublicKey
 
 __all__ = ["ProviderUnavailable", "check", "ensure", "environment", "key_reference"]
 
