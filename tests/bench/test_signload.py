@@ -1,5 +1,7 @@
 """The signing load against a scripted worker."""
 
+from __future__ import annotations
+
 import asyncio
 import os
 import ssl
@@ -18,15 +20,36 @@ from offload.wire.message import Failure, Signature, TlsSign
 SKI = b"k" * 20
 
 
-class Worker(asyncio.Protocol):
-    """Signs every request but each tenth."""
+class Links:
+    """How many links are up, and whether none is."""
 
     def __init__(self) -> None:
+        self._count = 0
+        self.none = asyncio.Event()
+        self.none.set()
+
+    def add(self, change: int) -> None:
+        self._count += change
+        if self._count:
+            self.none.clear()
+        else:
+            self.none.set()
+
+
+class Worker(asyncio.Protocol):
+    """Signs every request but each tenth; `links` counts what is connected, across all of them."""
+
+    def __init__(self, links: Links) -> None:
         self._decoder = Decoder("worker")
+        self._links = links
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self._links.add(1)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._links.add(-1)
 
     def data_received(self, data: bytes) -> None:
         for request in self._decoder.feed(data):
@@ -53,11 +76,18 @@ def port(identity: Identity, pki: PKI) -> Iterator[int]:
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_cert_chain(identity.certificate, identity.key)
     context.load_verify_locations(pki.root_path)
-    server = loop.run_until_complete(loop.create_server(Worker, "127.0.0.1", 0, ssl=context))
+    links = Links()
+    server = loop.run_until_complete(
+        loop.create_server(lambda: Worker(links), "127.0.0.1", 0, ssl=context)
+    )
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     yield server.sockets[0].getsockname()[1]
     loop.call_soon_threadsafe(server.close)
+    # A transport whose end nobody awaits would warn when it is collected, in some later test.
+    asyncio.run_coroutine_threadsafe(links.none.wait(), loop).result(10)
+    # One turn more: the transport itself is closed after its protocol has been told.
+    asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loop).result(10)
     loop.call_soon_threadsafe(loop.stop)
     thread.join(10)
     loop.close()
