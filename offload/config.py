@@ -399,6 +399,62 @@ class FrontendGrant(Model):
         return keys
 
 
+class SqliteSettings(Model):
+    """A catalogue in a file: for the processes of one machine."""
+
+    kind: Literal["sqlite"] = "sqlite"
+    path: File
+
+
+class EtcdSettings(Model):
+    """A catalogue in etcd (v3). endpoints: 'https://HOST:PORT'; prefix: of every key."""
+
+    kind: Literal["etcd"]
+    endpoints: tuple[str, ...] = Field(min_length=1)
+    trust: File | None = None
+    certificate: File | None = None
+    key: File | None = None
+    user: str | None = None
+    password_file: File | None = None
+    prefix: str = "/offload/"
+
+
+CatalogueSettings = Annotated[SqliteSettings | EtcdSettings, Field(discriminator="kind")]
+
+
+class WorkerCluster(Model):
+    """`[worker.cluster]`: the worker is a member of a cluster.
+
+    state: a directory (0700) for the audit log and a local copy of the catalogue; api: where REST
+    and console listen, under mutual TLS; advertise, advertise_api: these addresses as other
+    machines reach them (default: as they listen); lease (seconds): after which a dead member is
+    taken for gone.
+    """
+
+    state: File
+    catalogue: CatalogueSettings
+    zone: str = ""
+    capacity: float = Field(default=1.0, gt=0, le=1000)
+    api: Address | None = None
+    advertise: Address | None = None
+    advertise_api: Address | None = None
+    lease: Seconds = 5.0
+
+
+class FrontendCluster(Model):
+    """`[frontend.cluster]`: workers and certificates come from the cluster's catalogue.
+
+    state: a directory for a local copy, with which the front-end starts while the catalogue is
+    down.
+    """
+
+    name: Name
+    state: File
+    catalogue: CatalogueSettings
+    zone: str = ""
+    lease: Seconds = 5.0
+
+
 class Worker(Model):
     """`[worker]`. `processes` 0 means one for each core; `threads` of each wait for an HSM."""
 
@@ -410,6 +466,7 @@ class Worker(Model):
     identity: Identity
     trust: File
     token: TokenSettings
+    cluster: WorkerCluster | None = None
     frontends: tuple[FrontendGrant, ...] = ()
     plain_digests: bool = False
     drain_timeout: Seconds = 10.0

@@ -1,0 +1,114 @@
+"""Values signed by the member that wrote them.
+
+Who runs the store could otherwise grant a key to another front-end, wake a suspended key or invent
+a member. What is signed includes the path, so that a value cannot be moved either.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+_DOMAIN = b"offload catalogue 1\0"
+_HASH = ec.ECDSA(hashes.SHA256())
+
+
+class Untrusted(Exception):
+    """A value that no present member signed for that path."""
+
+
+class Signer:
+    """Signs what the member `name` writes with the key of its identity (P-256)."""
+
+    __slots__ = ("_key", "name")
+
+    def __init__(self, name: str, key: ec.EllipticCurvePrivateKey) -> None:
+        self.name, self._key = name, key
+
+    def seal(self, path: str, body: bytes) -> bytes:
+        """The value to put at `path`; `body` is UTF-8 text."""
+        signature = self._key.sign(_signed(path, body), _HASH)
+        envelope = {
+            "by": self.name,
+            "signature": base64.b64encode(signature).decode(),
+            "body": body.decode(),
+        }
+        return json.dumps(envelope, separators=(",", ":")).encode()
+
+
+class Verifier:
+    """Opens values that present members of the cluster signed."""
+
+    def __init__(self, authority: x509.Certificate) -> None:
+        """`authority` issued the certificates of all members; it comes from a local file."""
+        self._authority = authority
+        self._keys: dict[str, tuple[bytes, ec.EllipticCurvePublicKey]] = {}
+
+    def admit(self, name: str, certificate: x509.Certificate) -> None:
+        """Trust the member's signatures from now on; raises Untrusted."""
+        identity = certificate.fingerprint(hashes.SHA256())
+        known = self._keys.get(name)
+        if known is not None and known[0] == identity:
+            return
+        self._keys[name] = identity, _member_key(self._authority, name, certificate)
+
+    def dismiss(self, name: str) -> None:
+        """Trust the member's signatures no longer."""
+        self._keys.pop(name, None)
+
+    def signer(self, value: bytes) -> str:
+        """Who claims to have signed it; raises Untrusted."""
+        return _parse(value)[0]
+
+    def open(self, path: str, value: bytes) -> bytes:
+        """The body of a value found at `path`; raises Untrusted."""
+        name, signature, body = _parse(value)
+        if name not in self._keys:
+            raise Untrusted(f"{path} was written by {name!r}, which is no member")
+        try:
+            self._keys[name][1].verify(signature, _signed(path, body), _HASH)
+        except InvalidSignature:
+            raise Untrusted(f"{path} was not written by {name!r} as it stands") from None
+        return body
+
+
+def _signed(path: str, body: bytes) -> bytes:
+    return _DOMAIN + path.encode() + b"\0" + body
+
+
+def _parse(value: bytes) -> tuple[str, bytes, bytes]:
+    try:
+        envelope = json.loads(value)
+        return (
+            str(envelope["by"]),
+            base64.b64decode(envelope["signature"], validate=True),
+            str(envelope["body"]).encode(),
+        )
+    except (ValueError, KeyError, TypeError):
+        raise Untrusted("a value that is not signed at all") from None
+
+
+def _member_key(
+    authority: x509.Certificate, name: str, certificate: x509.Certificate
+) -> ec.EllipticCurvePublicKey:
+    try:
+        certificate.verify_directly_issued_by(authority)
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
+    except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
+        raise Untrusted(f"{name!r} has no certificate of this cluster") from None
+    key = certificate.public_key()
+    # Front-ends and users have certificates of the same authority, but not for this use.
+    if (
+        name not in names.value.get_values_for_type(x509.DNSName)
+        or ExtendedKeyUsageOID.SERVER_AUTH not in usage.value
+        or not isinstance(key, ec.EllipticCurvePublicKey)
+    ):
+        raise Untrusted(f"the certificate of {name!r} is not that of a worker of that name")
+    return key

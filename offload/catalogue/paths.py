@@ -1,0 +1,48 @@
+"""Where in the catalogue things are kept. A name in a path has no '/' (see `Name` in config).
+
+Front-ends read what is under PUBLIC and write under FRONTENDS alone.
+"""
+
+from typing import Final
+
+CLUSTER: Final = "cluster"
+"""The cluster's own record: its name, authority, cluster key's generation, policy."""
+MEMBERS: Final = "members/"
+"""members/<worker>: who belongs to the cluster."""
+ALIVE: Final = "alive/"
+"""alive/<worker>: bound to the worker's lease; there while it runs."""
+CERTIFICATES: Final = "certificates/"
+"""certificates/<label>: the chain that front-ends serve with a key, and its generation."""
+FRONTENDS: Final = "frontends/"
+"""frontends/<front-end>: bound to its lease; the certificates that it serves with."""
+APPLIANCES: Final = "appliances/"
+"""appliances/<front-end>: which certificate (fingerprint) may ask for signatures."""
+CLUSTER_KEYS: Final = "cluster-keys/"
+"""cluster-keys/<generation>/<worker>: the cluster key enclosed to that worker."""
+KEYS: Final = "keys/"
+"""keys/<ski>: the record of one generation of a key, with the wrapped private key."""
+LABELS: Final = "labels/"
+"""labels/<label>: the generations of a key by SKI, and which is current."""
+HOLDINGS: Final = "holdings/"
+"""holdings/<ski>/<worker>: that worker has the key in its token."""
+USERS: Final = "users/"
+"""users/<name>: role and certificate of an officer, key user or auditor."""
+TOKENS: Final = "tokens/"
+"""tokens/<SHA-256>: a short-lived bearer token, bound to a lease."""
+APPROVALS: Final = "approvals/"
+"""approvals/<id>: an act that waits for officers' signatures."""
+IDEMPOTENCY: Final = "idempotency/"
+"""idempotency/<user>/<id>: the answer that a write got, bound to a lease."""
+INVITATIONS: Final = "invitations/"
+"""invitations/<id>: who may ask to join, until when."""
+ENROLMENTS: Final = "enrolments/"
+"""enrolments/<worker>: who asked to join and waits for an officer."""
+ROTATIONS: Final = "rotations/"
+"""rotations/<label>: how far a rotation has come."""
+CHECKPOINTS: Final = "checkpoints/"
+"""checkpoints/<worker>: the head of its audit chain, signed; below it the countersignatures."""
+USAGE: Final = "usage/"
+"""usage/<worker>/<ski>: signatures made."""
+
+PUBLIC: Final = (CLUSTER, MEMBERS, ALIVE, CERTIFICATES)
+"""What a front-end may read."""

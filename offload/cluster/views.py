@@ -1,0 +1,84 @@
+"""What acts answer: models that REST serialises and the command line prints."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+
+
+class View(BaseModel):
+    """An answer; frozen."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Done(View):
+    """The act was done, and there is nothing more to say."""
+
+    done: bool = True
+
+
+class CopyView(View):
+    """A key on one worker."""
+
+    member: str
+    state: str
+    lag_seconds: float
+
+
+class KeyView(View):
+    """One generation of a key. `copies` and `copies_needed` tell whether it is short of workers."""
+
+    ski: str
+    label: str
+    generation: int
+    current: bool
+    algorithm: str
+    state: str
+    purpose: str
+    public_key: str
+    sites: tuple[str, ...]
+    frontends: tuple[str, ...]
+    audit_signatures: bool
+    exportable: bool
+    replicated: bool
+    home: str
+    created: datetime
+    changed: datetime
+    activates: datetime | None
+    deactivates: datetime | None
+    destroy_at: datetime | None
+    copies: tuple[CopyView, ...]
+    copies_needed: int
+    signatures: int
+
+
+class KeyPage(View):
+    """A page of keys; `next` is what the following page's `after` is, '' on the last one."""
+
+    keys: tuple[KeyView, ...]
+    next: str
+
+
+class MemberView(View):
+    """A worker. state: pending, present or removed."""
+
+    name: str
+    state: str
+    alive: bool
+    zone: str
+    capacity: float
+    address: str
+    api: str
+    token: str
+    fingerprint: str
+    joined: datetime | None
+    keys_held: int
+    keys_missing: int
+
+
+class MemberList(View):
+    """All members, ordered by name."""
+
+    members: tuple[MemberView, ...]
