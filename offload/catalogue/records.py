@@ -75,8 +75,9 @@ class ClusterRecord(Record):
 class CertificateRecord(Record):
     """certificates/<label>: what front-ends serve with. chain: PEM, leaf first, of the key `ski`.
 
-    canary: a second chain, of the generation that a rotation is about to switch to; front-ends
-    load it but serve it only to a client that asks for the server name `canary_name`.
+    canary: a second chain, of the generation that a rotation is about to switch to. Front-ends load
+    it, make a handshake with it in memory, signed by a worker, and say so in `staged`; a client is
+    served with it only if it asks for the server name `canary_name`, which is secret.
     """
 
     label: str
@@ -90,13 +91,16 @@ class CertificateRecord(Record):
 
 
 class FrontendRecord(Record):
-    """frontends/<name>, bound to its lease: the generation served for each label, by the slowest
-    of its processes.
+    """frontends/<name>, bound to its lease: what all processes of the front-end have reached.
+
+    serving: label to SKI of what handshakes are served with; staged: label to SKI of a canary with
+    which a handshake has been made through the workers; canary_errors: label to why one failed.
     """
 
     name: str
-    serving: dict[str, str] = Field(description="label to SKI")
-    staged: dict[str, str] = Field(default={}, description="label to SKI of the canary")
+    serving: dict[str, str]
+    staged: dict[str, str] = {}
+    canary_errors: dict[str, str] = {}
 
 
 class ApplianceRecord(Record):
