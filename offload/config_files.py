@@ -21,10 +21,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
 
-from offload.config import Problem
+from offload.config import EtcdSettings, Identity, Problem
 
 if TYPE_CHECKING:
-    from offload.config import Frontend, Identity, Settings, Site, Worker
+    from offload.config import CatalogueSettings, Frontend, Settings, Site, Worker
 
 _SOON = timedelta(days=14)
 
@@ -71,6 +71,9 @@ def _frontend(frontend: Frontend) -> Iterator[Problem]:
     yield from _attempt("frontend.pool.trust", lambda: _authorities(frontend.pool.trust))
     for index, site in enumerate(frontend.sites):
         yield from _site(f"frontend.sites[{index}]", site)
+    if (cluster := frontend.cluster) is not None:
+        yield from _attempt("frontend.cluster.state", partial(_directory, cluster.state))
+        yield from _catalogue("frontend.cluster.catalogue", cluster.catalogue)
 
 
 def _worker(worker: Worker) -> Iterator[Problem]:
@@ -80,6 +83,21 @@ def _worker(worker: Worker) -> Iterator[Problem]:
     yield from _attempt(
         "worker.token.passphrase_file", lambda: _private(worker.token.passphrase_file)
     )
+    if (cluster := worker.cluster) is not None:
+        yield from _attempt("worker.cluster.state", partial(_own_directory, cluster.state))
+        yield from _catalogue("worker.cluster.catalogue", cluster.catalogue)
+
+
+def _catalogue(key: str, settings: CatalogueSettings) -> Iterator[Problem]:
+    if not isinstance(settings, EtcdSettings):
+        yield from _attempt(f"{key}.path", partial(_directory, settings.path.parent))
+        return
+    if (trust := settings.trust) is not None:
+        yield from _attempt(f"{key}.trust", partial(_authorities, trust))
+    if settings.certificate is not None and settings.key is not None:
+        yield from _identity(key, Identity(certificate=settings.certificate, key=settings.key))
+    if (password := settings.password_file) is not None:
+        yield from _attempt(f"{key}.password_file", partial(_private, password))
 
 
 def _attempt(key: str, action: Callable[[], object]) -> Iterator[Problem]:
@@ -230,6 +248,16 @@ def _private(path: Path) -> None:
     if mode & 0o077:
         raise _Refused(
             f"{path} has mode {mode:04o}, so others can reach a secret", f"run 'chmod 600 {path}'"
+        )
+
+
+def _own_directory(path: Path) -> None:
+    """Refuse a directory that others than its owner can look into."""
+    _directory(path)
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o077:
+        raise _Refused(
+            f"{path} has mode {mode:04o}, so others can reach it", f"run 'chmod 700 {path}'"
         )
 
 

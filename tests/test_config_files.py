@@ -172,3 +172,59 @@ def test_a_short_lived_certificate_is_not_warned_of_all_its_life(directory: Path
     made = authority.issue(public, ["localhost"], CertificateProfile.SERVER, now, 7)
     (directory / SITE).write_bytes(pem(made))
     assert config_files.warnings(settings(directory), now) == []
+
+
+def member(directory: Path, catalogue: str) -> Path:
+    """The worker's configuration as that of a member of a cluster."""
+    file = directory / "worker.toml"
+    alone = file.read_text()
+    text = alone[: alone.index("[[worker.frontends]]")]
+    file.write_text(f'{text}\n[worker.cluster]\nstate = "state"\ncatalogue = {catalogue}\n')
+    (directory / "state").mkdir(mode=0o700)
+    return file
+
+
+ETCD = """{ kind = "etcd", endpoints = ["https://127.0.0.1:2379"], user = "worker",\
+ trust = "authority/authority.pem", certificate = "identities/worker-1.pem",\
+ key = "identities/worker-1.key", password_file = "etcd.password" }"""
+
+
+def test_what_a_member_needs_is_good(directory: Path) -> None:
+    (directory / "etcd.password").write_text("secret")
+    (directory / "etcd.password").chmod(0o600)
+    assert load(member(directory, ETCD), environment={}).worker is not None
+
+
+def test_what_a_member_needs_is_checked(directory: Path) -> None:
+    member(directory, ETCD.replace("authority/authority.pem", SITE))
+    open_to_all(directory / "state")
+    (directory / "etcd.password").write_text("secret")
+    shutil.copy(directory / "identities/frontend-1.key", directory / "identities/other.key")
+    text = (directory / "worker.toml").read_text()
+    other = text.replace("worker-1.key", "other.key", 2).replace("other.key", "worker-1.key", 1)
+    (directory / "worker.toml").write_text(other)
+    said = complaints(directory, "worker")
+    assert [line.partition(":")[0] for line in said] == [
+        "worker.cluster.state",
+        "worker.cluster.catalogue.trust",
+        "worker.cluster.catalogue.key",
+        "worker.cluster.catalogue.password_file",
+    ]
+    assert f"run 'chmod 700 {directory}/state'" in said[0]
+
+
+def test_the_directory_of_a_catalogue_is_checked(directory: Path) -> None:
+    member(directory, '{ path = "nowhere/catalogue.db" }')
+    (complaint,) = complaints(directory, "worker")
+    assert complaint.startswith("worker.cluster.catalogue.path: ")
+    assert "nowhere cannot be read: no such file or directory" in complaint
+
+
+def test_what_a_front_end_of_a_cluster_needs_is_checked(directory: Path) -> None:
+    file = directory / "frontend.toml"
+    cluster = 'name = "frontend-1"\nstate = "state"\ncatalogue = { path = "catalogue.db" }\n'
+    file.write_text(f"{file.read_text()}\n[frontend.cluster]\n{cluster}")
+    (complaint,) = complaints(directory, "frontend")
+    assert complaint.startswith("frontend.cluster.state: ")
+    (directory / "state").mkdir()
+    assert settings(directory).frontend is not None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from offload.config.address import Address, Backend
 from offload.config.cluster import FrontendCluster
@@ -13,9 +14,19 @@ from offload.config.identity import Identity
 from offload.config.model import File, Model, Name, Seconds, refuse_repeats
 from offload.config.negotiation import ApplicationProtocol, Group
 
-Label = Annotated[
-    str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-]
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def _label(value: str) -> str:
+    if not _LABEL.fullmatch(value):
+        raise ValueError(
+            f"{value!r} is not a label; use up to 64 letters, digits, '.', '_' and '-',"
+            " a letter or digit first"
+        )
+    return value
+
+
+Label = Annotated[str, AfterValidator(_label)]
 """A key's label, as the cluster takes it."""
 
 
