@@ -119,7 +119,10 @@ class ReplicatedToken(Token, Protocol):
         """Make a new key; raises LabelTaken, SchemeNotAllowed if the token makes no such keys."""
 
     def destroy(self, ski: bytes) -> None:
-        """Erase the key for good; raises KeyNotFound."""
+        """Erase the key for good; raises KeyNotFound.
+
+        Other processes that opened the token sign with it until their next `reload`.
+        """
 
     def wrap(self, ski: bytes, generation: int) -> bytes:
         """The PKCS #8 private key under the cluster key (RFC 5649, AES-KWP).

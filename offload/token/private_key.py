@@ -82,14 +82,17 @@ class PrivateKey:
             raise TokenError(f"the loaded OpenSSL makes no {algorithm} keys") from error
 
     @classmethod
-    def load(cls, encoded: bytes) -> "PrivateKey":
-        """The key of `encode()`, from where nobody can have changed it.
+    def load(cls, encoded: bytes, *, strange: bool = False) -> "PrivateKey":
+        """The key of `encode()`; `strange` if it does not come from where we, or a token of our
+        cluster, put it.
 
         Raises ValueError, UnsupportedAlgorithm or UnsupportedKey.
         """
         # The library would prove an RSA key's primes anew, up to half a second for each. What is
-        # loaded was checked when it was made, and its encryption vouches that it is the same.
-        key = load_der_private_key(encoded, password=None, unsafe_skip_rsa_key_validation=True)
+        # not strange was checked when it was made, and its encryption vouches that it is the same.
+        key = load_der_private_key(
+            encoded, password=None, unsafe_skip_rsa_key_validation=not strange
+        )
         if not isinstance(key, _Key):
             raise ValueError("a key that signs no TLS handshake")
         return cls(key)

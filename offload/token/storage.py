@@ -4,6 +4,7 @@ import fcntl
 import os
 import secrets
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from offload.token.base import TokenError, TokenInsecure, TokenNotFound
 
 MAX_FILE = 1 << 16
 _SCRATCH = ".new-"
+_DOOMED = ".gone-"
 _LOCK = ".lock"
 
 
@@ -44,6 +46,15 @@ def modified(directory: Path) -> int:
     """When a file was last added to or removed from it, in nanoseconds; raises TokenError."""
     try:
         return directory.stat().st_mtime_ns
+    except OSError as error:
+        raise TokenError(f"cannot open {directory}: {error.strerror}") from error
+
+
+def names(directory: Path) -> list[str]:
+    """What is in a directory; raises TokenError."""
+    try:
+        with os.scandir(directory) as entries:
+            return [entry.name for entry in entries]
     except OSError as error:
         raise TokenError(f"cannot open {directory}: {error.strerror}") from error
 
@@ -110,6 +121,48 @@ def write_new(directory: Path, name: str, content: bytes) -> None:
         raise TokenError(f"cannot write {directory / name}: {error.strerror}") from error
 
 
+def erase(directory: Path, name: str) -> None:
+    """Overwrite a file as far as the file system lets us, and remove it; durable on return.
+
+    A crash leaves it whole, or gone with a remnant that the next `locked` clears away. Raises
+    TokenNotFound, TokenError. The caller holds the lock.
+    """
+    doomed = directory / f"{_DOOMED}{secrets.token_hex(8)}"
+    try:
+        # Renamed first: overwritten in place it would be a damaged file after a crash.
+        (directory / name).rename(doomed)
+        _sync_directory(directory)
+        _shred(doomed)
+        _sync_directory(directory)
+    except FileNotFoundError as error:
+        raise TokenNotFound(f"{directory / name} does not exist") from error
+    except OSError as error:
+        raise TokenError(f"cannot erase {directory / name}: {error.strerror}") from error
+
+
+def _shred(path: Path) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    with open(descriptor, "wb") as file:
+        file.write(secrets.token_bytes(os.fstat(descriptor).st_size))
+        file.flush()
+        os.fsync(descriptor)
+    path.unlink()
+
+
+def mark_changed(directory: Path) -> int:
+    """Give a directory that we changed a time stamp of its own; what `modified` says from now on.
+
+    The kernel's stamps are milliseconds apart: two changes in one look like one. Ours is exact to
+    the nanosecond. 0 where the file system keeps no such time. The caller holds the lock.
+    """
+    now = time.time_ns()
+    try:
+        os.utime(directory, ns=(now, now))
+    except OSError as error:
+        raise TokenError(f"cannot write {directory}: {error.strerror}") from error
+    return now if modified(directory) == now else 0
+
+
 def _sync_directory(directory: Path) -> None:
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -135,5 +188,9 @@ def locked(directory: Path) -> Iterator[None]:
 
 def _remove_scratch(directory: Path) -> None:
     # Who holds the lock knows that a scratch file was left by a crash.
-    for path in directory.glob(f"{_SCRATCH}*"):
-        path.unlink(missing_ok=True)
+    for name in names(directory):
+        if name.startswith(_SCRATCH):
+            # Not overwritten: it may be a second name of a file that got its own already.
+            (directory / name).unlink(missing_ok=True)
+        elif name.startswith(_DOOMED):
+            _shred(directory / name)
