@@ -4,6 +4,8 @@ Nouns: a `SigningOperation` is one signature, asked once and answered once; the 
 `choice` picks a `RemoteWorker` by the time it is expected to take (its measured `rate`), a `Link`
 carries it there and its answer back, the `DeadlineQueue` ends it when nobody answers in time. A
 `Connector` keeps a link up; the link stands on a `Channel` of mutual TLS.
+A `WorkerSpec` describes a worker; `Pool.set_workers` takes the present ones at any time, since those
+of a cluster come and go.
 An operation whose link breaks, or that a worker refuses for a reason of its own, goes to another
 worker at once; while no worker is up, operations wait for one until their deadline.
 

@@ -1,9 +1,11 @@
 """Which worker gets an operation: a pure function over the state of the workers.
 
 The worker with the least expected completion time: its outstanding work and this operation's,
-over the rate at which it is seen to complete work. Who must not be asked (tried already, excluded
-by the caller, ejected) arrives as `excluded`; a candidate's distance, its weight or its share while
-it is coming back would enter `expected`; a large pool would hand over two random candidates.
+over the rate at which it is seen to complete work, and for a worker in another zone the round
+trip there. So the own zone's workers come first, and a further one gets what they could not do
+sooner. A worker's capacity is its rate until one is measured (`rate`). Who must not be asked
+(tried already, excluded by the caller, ejected) arrives as `excluded`; a share while a worker is
+coming back would enter `expected`; a large pool would hand over two random candidates.
 """
 
 from collections.abc import Container, Sequence
@@ -13,7 +15,9 @@ from typing import Protocol, TypeVar
 
 
 class Candidate(Protocol):
-    """What the choice looks at: work in units of cost (CPU-µs), `rate` in cost per second."""
+    """What the choice looks at: work in units of cost (CPU-µs), `rate` in cost per second,
+    `distance` in seconds.
+    """
 
     @property
     def name(self) -> str: ...
@@ -23,6 +27,9 @@ class Candidate(Protocol):
 
     @property
     def rate(self) -> float: ...
+
+    @property
+    def distance(self) -> float: ...
 
 
 C = TypeVar("C", bound=Candidate)
@@ -38,7 +45,7 @@ def choose(
     for candidate in candidates:
         if candidate.name in excluded:
             continue
-        expected = (candidate.outstanding + cost) / candidate.rate
+        expected = (candidate.outstanding + cost) / candidate.rate + candidate.distance
         if expected < least:
             best, least, equals = candidate, expected, 1
         elif expected == least:

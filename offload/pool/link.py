@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
+from math import inf
 from typing import Any, Final, Protocol, cast
 
 from offload.channel.channel import ChannelTransport
@@ -19,6 +21,8 @@ Answers = list[tuple[SigningOperation, Answer]]
 WRITE_LIMIT: Final = 1 << 20
 # In ticks of silence: after the first a ping, which must be answered by anything before the last.
 SILENT_TICKS: Final = 4
+# The least of so many round trips: what the others took more, they waited for the worker.
+_ROUND_TRIPS: Final = 8
 _ID_MASK: Final = 0xFFFF_FFFF
 
 
@@ -53,8 +57,10 @@ class Link:
         "_outbox",
         "_owner",
         "_paused",
+        "_pinged",
         "_ready",
         "_reason",
+        "_round_trips",
         "_silent",
         "_transport",
         "closed",
@@ -74,6 +80,9 @@ class Link:
         self._outbox: list[bytes] = []
         self._next_id = 0
         self._silent = 0
+        # The ping that waits for its answer, and when it left.
+        self._pinged: tuple[int, float] | None = None
+        self._round_trips: deque[float] = deque(maxlen=_ROUND_TRIPS)
         self._ready = self._paused = False
         self._reason = ""
         self.usable = False
@@ -87,6 +96,16 @@ class Link:
     def proven(self) -> bool:
         """Whether the worker has ever answered on it."""
         return self._ready
+
+    @property
+    def closing(self) -> bool:
+        """Whether it was closed or aborted by this side."""
+        return bool(self._reason)
+
+    @property
+    def round_trip(self) -> float:
+        """Seconds to the worker and back, as measured of late."""
+        return min(self._round_trips, default=inf)
 
     def send(self, operation: SigningOperation) -> None:
         """Send the request; all requests of one turn of the event loop leave in one write."""
@@ -160,7 +179,7 @@ class Link:
         answers: Answers = []
         for message in messages:
             if message.__class__ is Pong:
-                self._become_ready()
+                self._ponged(message.id)
                 continue
             operation = pending.pop(message.id, None)
             if operation is None:
@@ -209,9 +228,13 @@ class Link:
         if self._transport is not None:
             link_id = self._free_id()
             self._next_id = (link_id + 1) & _ID_MASK
+            self._pinged = link_id, self._clock()
             self._transport.write(encode(Ping(link_id)))
 
-    def _become_ready(self) -> None:
+    def _ponged(self, link_id: int) -> None:
+        if self._pinged is not None and self._pinged[0] == link_id:
+            self._round_trips.append(self._clock() - self._pinged[1])
+            self._pinged = None
         if not self._ready:
             self._ready = True
             self._set_usable(not self._paused and not self._reason)

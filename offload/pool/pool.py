@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import Final
+
+from OpenSSL import SSL
 
 from offload import config
 from offload.keys.algorithm import Algorithm
@@ -25,6 +27,7 @@ from offload.pool.meter import PoolMeter, PoolMetrics
 from offload.pool.operation import SigningOperation, State
 from offload.pool.refusals import Refusals
 from offload.pool.remote import RemoteWorker, WorkerStatus
+from offload.pool.spec import WorkerSpec
 from offload.tls.mutual import client_context
 from offload.wire.error import ErrorCode
 
@@ -45,9 +48,10 @@ _log = get_logger("pool")
 
 
 class Pool:
-    """Links to all configured workers, and the operations under way.
+    """Links to all workers, and the operations under way.
 
-    clock: monotonic seconds. Belongs to the thread of `loop`.
+    The workers are those of the settings until `set_workers` says otherwise. zone: the front-end's
+    own; clock: monotonic seconds. Belongs to the thread of `loop`.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class Pool:
         clock: Callable[[], float],
         random: Random,
         metrics: PoolMetrics,
+        zone: str = "",
         tick: float = TICK_SECONDS,
     ) -> None:
         self._settings = settings
@@ -67,18 +72,11 @@ class Pool:
         self._tick_seconds = tick
         self._meter = PoolMeter(metrics)
         self._time_to_live = settings.deadline
-        self._workers = tuple(
-            RemoteWorker(
-                worker.name,
-                str(worker.address),
-                self,
-                self._meter.of(worker.name),
-                loop=loop,
-                clock=clock,
-            )
-            for worker in settings.workers
-        )
-        self._attempts = len(self._workers) + SPARE_ATTEMPTS
+        self._zone = zone
+        self._context: SSL.Context | None = None
+        self._workers: tuple[RemoteWorker, ...] = ()
+        self._retiring: list[RemoteWorker] = []
+        self._attempts = SPARE_ATTEMPTS
         self._usable: tuple[RemoteWorker, ...] = ()
         self._available = asyncio.Event()
         self._refusals = Refusals()
@@ -87,12 +85,13 @@ class Pool:
         self._waiting: dict[SigningOperation, None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._ticker: asyncio.TimerHandle | None = None
-        self._connectors: list[asyncio.Task[None]] = []
+        self._connectors: dict[RemoteWorker, list[asyncio.Task[None]]] = {}
+        self._ending: set[asyncio.Task[None]] = set()
         self._closed = False
 
     @property
     def workers(self) -> tuple[WorkerStatus, ...]:
-        """How each worker stands, in the order of the configuration."""
+        """How each worker stands, in the order in which they were given."""
         return tuple(worker.status for worker in self._workers)
 
     @property
@@ -102,19 +101,26 @@ class Pool:
 
     async def start(self) -> None:
         """Begin to connect; does not wait for a worker. Raises CredentialsUnusable."""
-        context = client_context(self._settings.identity, self._settings.trust)
-        for worker, settings in zip(self._workers, self._settings.workers, strict=True):
-            for _ in range(self._settings.links):
-                connector = Connector(
-                    worker,
-                    settings.address,
-                    context,
-                    loop=self._loop,
-                    clock=self._clock,
-                    random=self._random,
-                )
-                self._connectors.append(self._loop.create_task(connector.run()))
+        self._context = client_context(self._settings.identity, self._settings.trust)
+        self.set_workers([WorkerSpec(each.name, each.address) for each in self._settings.workers])
         self._ticker = self._loop.call_later(self._tick_seconds, self._tick)
+
+    def set_workers(self, specs: Sequence[WorkerSpec]) -> None:
+        """Have these workers from now on; their names differ. Call it after `start`.
+
+        Who is new gets links. Who is missing is asked no more, and its links are closed when what
+        is under way has been answered, or retried elsewhere. Who has changed is replaced.
+        """
+        if self._closed:
+            return
+        known = {worker.spec: worker for worker in self._workers}
+        kept = {spec: known[spec] for spec in specs if spec in known}
+        for worker in self._workers:
+            if worker.spec not in kept:
+                self._retire(worker)
+        self._workers = tuple(kept.get(spec) or self._add(spec) for spec in specs)
+        self._attempts = len(self._workers) + SPARE_ATTEMPTS
+        self.worker_changed()
 
     async def wait_available(self) -> None:
         """Return once some worker can be asked."""
@@ -163,16 +169,17 @@ class Pool:
         for timer in (self._timer, self._ticker):
             if timer is not None:
                 timer.cancel()
-        for task in self._connectors:
+        tasks = [task for tasks in self._connectors.values() for task in tasks]
+        for task in tasks:
             task.cancel()
         for operation in self._deadlines.clear():
             self._withdraw(operation, self._clock())
             self._fail(operation, PoolClosed("pool of workers was closed"))
-        await asyncio.gather(*self._connectors, return_exceptions=True)
-        closing = [future for worker in self._workers for future in worker.close()]
+        await asyncio.gather(*tasks, *self._ending, return_exceptions=True)
+        closing = [future for worker in self._all() for future in worker.close()]
         if closing:
             await asyncio.wait(closing, timeout=FAREWELL_SECONDS)
-        for worker in self._workers:
+        for worker in self._all():
             worker.abort()
 
     def worker_changed(self) -> None:
@@ -212,6 +219,43 @@ class Pool:
             if operation.pending:
                 self._retry(operation, LinkLost(worker.name, reason), now)
 
+    def _add(self, spec: WorkerSpec) -> RemoteWorker:
+        assert self._context is not None
+        worker = RemoteWorker(
+            spec,
+            self,
+            self._meter.of(spec.name),
+            zone=self._zone,
+            loop=self._loop,
+            clock=self._clock,
+        )
+        self._connectors[worker] = [
+            self._loop.create_task(
+                Connector(
+                    worker,
+                    spec.address,
+                    self._context,
+                    loop=self._loop,
+                    clock=self._clock,
+                    random=self._random,
+                ).run()
+            )
+            for _ in range(self._settings.links)
+        ]
+        return worker
+
+    def _retire(self, worker: RemoteWorker) -> None:
+        for task in self._connectors.pop(worker):
+            task.cancel()
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
+        self._retiring.append(worker)
+        worker.retire()
+
+    def _all(self) -> Iterator[RemoteWorker]:
+        yield from self._workers
+        yield from self._retiring
+
     def _retry(self, operation: SigningOperation, error: SigningError, now: float) -> None:
         if operation.state is State.CANCELLED:
             operation.pending = False
@@ -248,7 +292,10 @@ class Pool:
         return worker
 
     def _wait(self, operation: SigningOperation) -> None:
-        hopeful = any(worker.name not in operation.refused for worker in self._workers)
+        # Without any worker: the cluster's are not known yet.
+        hopeful = not self._workers or any(
+            worker.name not in operation.refused for worker in self._workers
+        )
         if hopeful and not self._closed and len(self._waiting) < WAITING_LIMIT:
             self._waiting[operation] = None
             return
@@ -282,7 +329,7 @@ class Pool:
 
     def _withdraw(self, operation: SigningOperation, now: float) -> None:
         """Take the operation out of where it is: under way, or waiting."""
-        for worker in self._workers:
+        for worker in self._all():
             if worker.name == operation.worker:
                 worker.withdraw(operation, now)
         self._waiting.pop(operation, None)
@@ -309,8 +356,9 @@ class Pool:
 
     def _tick(self) -> None:
         now = self._clock()
-        for worker in self._workers:
+        for worker in list(self._all()):
             worker.tick(now)
+        self._retiring = [worker for worker in self._retiring if not worker.gone]
         self._deadlines.prune()
         self._refusals.expire(now)
         self._ticker = self._loop.call_later(self._tick_seconds, self._tick)

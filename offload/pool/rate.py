@@ -2,7 +2,8 @@
 
 The rate is work completed over time spent with work outstanding, both fading with *busy* time, so
 that a worker that rests is not taken for a slow one. What was measured fades with idle time too,
-back to the first assumption: a worker that once looked slow is asked again some day.
+back to the first assumption, which the worker's capacity scales: a worker that once looked slow is
+asked again some day.
 """
 
 from math import exp
@@ -22,13 +23,15 @@ LATENCY_GAIN = 1 / 8
 class RateEstimator:
     """Rate in cost (CPU-µs) per second and latency in seconds of one worker."""
 
-    __slots__ = ("_busy", "_since", "_work", "latency", "rate")
+    __slots__ = ("_assumed", "_busy", "_since", "_work", "latency", "rate")
 
-    def __init__(self, now: float) -> None:
-        self._work = ASSUMED_RATE * ASSUMED_SECONDS
+    def __init__(self, now: float, capacity: float = 1.0) -> None:
+        """capacity: relative to a core of the machine where costs were measured."""
+        self._assumed = ASSUMED_RATE * capacity
+        self._work = self._assumed * ASSUMED_SECONDS
         self._busy = ASSUMED_SECONDS
         self._since = now
-        self.rate = ASSUMED_RATE
+        self.rate = self._assumed
         self.latency = 0.0
 
     def idle(self, now: float) -> None:
@@ -38,7 +41,7 @@ class RateEstimator:
             return
         self._since = now
         kept = exp(-elapsed / IDLE_SECONDS)
-        self._work = self._work * kept + ASSUMED_RATE * ASSUMED_SECONDS * (1 - kept)
+        self._work = self._work * kept + self._assumed * ASSUMED_SECONDS * (1 - kept)
         self._busy = self._busy * kept + ASSUMED_SECONDS * (1 - kept)
         self.rate = max(self._work / self._busy, LEAST_RATE)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from math import isfinite
 from typing import NamedTuple, Protocol
 
 from offload.pool.link import Answers, Link
 from offload.pool.meter import WorkerMeter
 from offload.pool.operation import SigningOperation
 from offload.pool.rate import RateEstimator
+from offload.pool.spec import WorkerSpec
 from offload.wire.message import Signature
 
 
@@ -18,7 +20,7 @@ def _load(link: Link) -> int:
 
 
 class WorkerStatus(NamedTuple):
-    """A snapshot of one worker: rate in CPU-µs of work per second, latency in seconds."""
+    """A snapshot of one worker: rate in CPU-µs of work per second; latency, distance in seconds."""
 
     name: str
     address: str
@@ -27,6 +29,8 @@ class WorkerStatus(NamedTuple):
     outstanding: float
     rate: float
     latency: float
+    zone: str
+    distance: float
 
 
 class RemoteOwner(Protocol):
@@ -47,7 +51,12 @@ class RemoteOwner(Protocol):
 
 
 class RemoteWorker:
-    """A `choice.Candidate` that can be sent operations while it is `usable`."""
+    """A `choice.Candidate` that can be sent operations while it is `usable`.
+
+    distance: the measured round trip to a worker of another zone, 0 to one of our own or where
+    either zone is not known. A worker that has been told to `retire` is given no more work, and
+    closes its links when nothing is under way on them.
+    """
 
     __slots__ = (
         "_clock",
@@ -56,31 +65,38 @@ class RemoteWorker:
         "_loop",
         "_meter",
         "_owner",
+        "_remote",
+        "_retiring",
         "_usable",
-        "address",
+        "distance",
         "in_flight",
         "name",
         "outstanding",
         "rate",
+        "spec",
     )
 
     def __init__(
         self,
-        name: str,
-        address: str,
+        spec: WorkerSpec,
         owner: RemoteOwner,
         meter: WorkerMeter,
         *,
+        zone: str = "",
         loop: asyncio.AbstractEventLoop,
         clock: Callable[[], float],
     ) -> None:
-        self.name = name
-        self.address = address
+        """zone: the front-end's own."""
+        self.spec = spec
+        self.name = spec.name
+        self._remote = bool(zone and spec.zone) and zone != spec.zone
+        self._retiring = False
+        self.distance = 0.0
         self._owner = owner
         self._meter = meter
         self._loop = loop
         self._clock = clock
-        self._estimator = RateEstimator(clock())
+        self._estimator = RateEstimator(clock(), spec.capacity)
         self._links: list[Link] = []
         self._usable: list[Link] = []
         self.in_flight = 0
@@ -96,13 +112,20 @@ class RemoteWorker:
     def status(self) -> WorkerStatus:
         return WorkerStatus(
             self.name,
-            self.address,
+            str(self.spec.address),
             len(self._usable),
             self.in_flight,
             self.outstanding,
             self.rate,
             self._estimator.latency,
+            self.spec.zone,
+            self.distance,
         )
+
+    @property
+    def gone(self) -> bool:
+        """Whether it has retired and no link is left."""
+        return self._retiring and not self._links
 
     def new_link(self) -> Link:
         """A protocol for a connection to this worker."""
@@ -122,8 +145,8 @@ class RemoteWorker:
         link.send(operation)
 
     def withdraw(self, operation: SigningOperation, now: float) -> None:
-        """Wait no longer for an operation that is under way here."""
-        if operation.link is not None:
+        """Wait no longer for an operation if it is under way here."""
+        if operation.link is not None and operation.link in self._links:
             operation.link.withdraw(operation)
             self._release(operation)
             self._measure(0.0, now)
@@ -137,7 +160,19 @@ class RemoteWorker:
         else:
             self._estimator.idle(now)
             self.rate = self._estimator.rate
-        self._meter.state(self.in_flight, len(self._usable), self.rate)
+        self._locate()
+        if not self._retiring:
+            self._meter.state(self.in_flight, len(self._usable), self.rate)
+        elif not self.in_flight:
+            self._leave()
+
+    def retire(self) -> None:
+        """Take no more work; `gone` is true when what is under way has ended."""
+        self._retiring = True
+        # The metric stays, since values live in files by label; at nothing, which is the truth.
+        self._meter.state(0, 0, 0.0)
+        if not self.in_flight:
+            self._leave()
 
     def close(self) -> list[asyncio.Future[str]]:
         """Close all links; the futures resolve when they are closed."""
@@ -154,7 +189,10 @@ class RemoteWorker:
         self._links.append(link)
 
     def link_changed(self, link: Link) -> None:
+        if self._retiring:
+            return
         self._usable = [link for link in self._links if link.usable]
+        self._locate()
         self._meter.state(self.in_flight, len(self._usable), self.rate)
         self._owner.worker_changed()
 
@@ -191,6 +229,19 @@ class RemoteWorker:
             for operation in operations:
                 self._release(operation)
             self._owner.worker_lost(self, operations, reason)
+
+    def _leave(self) -> None:
+        """Say goodbye; whoever does not answer by the next tick is left without."""
+        for link in list(self._links):
+            if link.closing:
+                link.abort("closed by this side")
+            else:
+                link.close()
+
+    def _locate(self) -> None:
+        if self._remote:
+            nearest = min((link.round_trip for link in self._links), default=self.distance)
+            self.distance = nearest if isfinite(nearest) else self.distance
 
     def _release(self, operation: SigningOperation) -> None:
         self.in_flight -= 1

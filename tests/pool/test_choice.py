@@ -16,15 +16,17 @@ class Worker:
     name: str
     outstanding: float
     rate: float
+    distance: float = 0.0
 
 
 def completion_time(worker: Worker, cost: float) -> float:
-    return (worker.outstanding + cost) / worker.rate
+    return (worker.outstanding + cost) / worker.rate + worker.distance
 
 
 amounts = st.floats(0, 1e7)
 rates = st.floats(1, 1e7)
-pools = st.lists(st.tuples(amounts, rates), max_size=8).map(
+distances = st.sampled_from([0.0, 0.0, 1e-4, 1e-3, 0.1])
+pools = st.lists(st.tuples(amounts, rates, distances), max_size=8).map(
     lambda rows: [Worker(str(number), *row) for number, row in enumerate(rows)]
 )
 exclusions = st.frozensets(st.integers(0, 8).map(str))
@@ -67,3 +69,23 @@ def test_cost_weighs_against_rate() -> None:
     slow = Worker("slow", 0.0, 1e5)
     assert choose([slow, even, fast], 275.0, (), Random(1)) is fast
     assert choose([slow, even, fast], 275.0, {"fast"}, Random(1)) is even
+
+
+@given(pools, amounts, seeds)
+def test_a_further_one_is_asked_only_for_what_it_does_sooner(
+    workers: list[Worker], cost: float, seed: int
+) -> None:
+    chosen = choose(workers, cost, (), Random(seed))
+    if chosen is None or not chosen.distance:
+        return
+    near = [completion_time(worker, cost) for worker in workers if not worker.distance]
+    assert all(completion_time(chosen, cost) <= time for time in near)
+
+
+def test_the_own_zone_comes_first_and_spills_over() -> None:
+    # A round trip of 2 ms is worth 2000 µs of work at the near one.
+    near, far = Worker("near", 1900.0, 1e6), Worker("far", 0.0, 1e6, 0.002)
+    assert choose([far, near], 22.0, (), Random(1)) is near
+    busy = Worker("near", 2100.0, 1e6)
+    assert choose([far, busy], 22.0, (), Random(1)) is far
+    assert choose([far, near], 22.0, {"near"}, Random(1)) is far

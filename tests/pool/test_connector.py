@@ -18,6 +18,7 @@ from offload.pool.connector import Connector
 from offload.pool.meter import PoolMeter
 from offload.pool.operation import SigningOperation
 from offload.pool.remote import RemoteWorker
+from offload.pool.spec import WorkerSpec
 from offload.tls.mutual import client_context
 
 
@@ -49,8 +50,7 @@ class Bench:
         files = Identity(certificate=identity.certificate_path, key=identity.key_path)
         self.owner = Owner()
         self.worker = RemoteWorker(
-            "alpha",
-            address,
+            WorkerSpec("alpha", Address.parse(address)),
             self.owner,
             PoolMeter(metrics).of("alpha"),
             loop=loop,

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 import pytest
@@ -259,3 +260,26 @@ async def test_a_write_that_was_due_when_the_link_broke_is_dropped(bench: Bench)
     await turn()
     assert bench.transport.writes == []
     assert bench.owner.lost[0][1] == "connection reset by peer"
+
+
+async def test_the_round_trip_is_the_least_of_the_last_ones() -> None:
+    now = 7.0
+    link = Link(Owner(), asyncio.get_running_loop(), lambda: now)
+    transport = Transport()
+    assert link.round_trip == inf
+    link.connection_made(transport)
+    for seconds in (0.5, 0.25, *[0.75] * 8):
+        (ping,) = Decoder("worker").feed(b"".join(transport.writes))
+        transport.writes.clear()
+        now += seconds
+        link.data_received(encode(Pong(ping.id)))
+        assert link.round_trip <= seconds
+        link.tick()
+    assert link.round_trip == 0.75
+
+
+async def test_an_answer_to_another_ping_is_no_measure(bench: Bench) -> None:
+    (ping,) = bench.written()
+    bench.receive(Pong(ping.id + 1))
+    assert bench.link.round_trip == inf
+    assert bench.link.usable

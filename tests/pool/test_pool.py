@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import Counter
+from typing import Any
 
 import pytest
 from pool.conftest import SKI, Ask, Asked, StartPool, StartWorker
@@ -10,6 +11,7 @@ from support.pki import PKI, Issued
 from support.ports import free_port
 from support.scripted_worker import Script, ScriptedWorker, server_context
 
+from offload.config.address import Address
 from offload.observe import metrics
 from offload.pool import link as link_module
 from offload.pool import pool as pool_module
@@ -22,6 +24,7 @@ from offload.pool.errors import (
     Refused,
 )
 from offload.pool.operation import SigningOperation, State
+from offload.pool.spec import WorkerSpec
 from offload.wire.error import ErrorCode
 from offload.wire.message import TlsSign
 
@@ -444,3 +447,125 @@ async def test_answers_are_measured(
     await ask(pool).signature()
     assert answered.pending == before + 1
     assert metrics.POOL_LINKS.labels("alpha").value == 1
+
+
+def spec(worker: ScriptedWorker, name: str, **further: Any) -> WorkerSpec:
+    return WorkerSpec(name, Address.parse(f"127.0.0.1:{worker.port}"), **further)
+
+
+async def test_who_appears_is_asked_and_who_vanishes_is_not(
+    start_worker: StartWorker, start_pool: StartPool, ask: Ask
+) -> None:
+    alpha, beta = await start_worker("alpha"), await start_worker("beta")
+    pool = await start_pool(alpha=alpha.port)
+    pool.set_workers([spec(alpha, "alpha"), spec(beta, "beta")])
+    await pool.until_links(2)
+    assert {await one.signature() for one in [ask(pool) for _ in range(40)]} == BOTH
+    links = len(alpha.connections)
+    pool.set_workers([spec(beta, "beta")])
+    assert {await one.signature() for one in [ask(pool) for _ in range(40)]} == {b"beta"}
+    await alpha.until(lambda: not alpha.connections)
+    assert links == 1
+    assert [worker.name for worker in pool.workers] == ["beta"]
+    assert metrics.POOL_LINKS.labels("alpha").value == 0
+
+
+async def test_who_stays_keeps_its_links(start_worker: StartWorker, start_pool: StartPool) -> None:
+    alpha, beta = await start_worker("alpha"), await start_worker("beta")
+    pool = await start_pool(alpha=alpha.port)
+    (connection,) = alpha.connections
+    pool.set_workers([spec(beta, "beta"), spec(alpha, "alpha")])
+    await pool.until_links(2)
+    assert alpha.connections == [connection]
+
+
+async def test_what_is_under_way_when_a_worker_vanishes_is_answered_by_it(
+    start_worker: StartWorker, start_pool: StartPool, ask: Ask
+) -> None:
+    alpha, beta = await start_worker("alpha", nothing), await start_worker("beta")
+    pool = await start_pool(alpha=alpha.port)
+    asked = ask(pool)
+    await alpha.until(lambda: len(alpha.requests) == 1)
+    pool.set_workers([spec(beta, "beta")])
+    await pool.until_links(1)
+    assert await ask(pool).signature() == b"beta"
+    assert asked.calls == 0
+    alpha.answer(alpha.requests[0], b"alpha, at last")
+    assert await asked.signature() == b"alpha, at last"
+    await alpha.until(lambda: not alpha.connections)
+
+
+async def test_what_is_under_way_at_a_worker_that_vanishes_and_dies_is_retried(
+    start_worker: StartWorker, start_pool: StartPool, ask: Ask
+) -> None:
+    alpha, beta = await start_worker("alpha", nothing), await start_worker("beta")
+    pool = await start_pool(alpha=alpha.port)
+    asked = ask(pool)
+    await alpha.until(lambda: len(alpha.requests) == 1)
+    pool.set_workers([spec(beta, "beta")])
+    alpha.drop()
+    assert await asked.signature() == b"beta"
+
+
+async def test_the_deadline_ends_what_a_vanished_worker_does_not_answer(
+    start_worker: StartWorker, start_pool: StartPool, ask: Ask
+) -> None:
+    alpha = await start_worker("alpha", nothing)
+    pool = await start_pool(alpha=alpha.port, deadline=0.1)
+    asked = ask(pool)
+    await alpha.until(lambda: len(alpha.requests) == 1)
+    pool.set_workers([spec(alpha, "alpha", zone="b")])  # replaced by one of its own name
+    with pytest.raises(DeadlineExceeded):
+        await asked.signature()
+    await pool.until_links(1)
+    await alpha.until(lambda: len(alpha.connections) == 1)
+
+
+async def test_a_changed_address_is_another_worker(
+    start_worker: StartWorker, start_pool: StartPool, ask: Ask
+) -> None:
+    old, new = await start_worker("alpha", lambda _: b"old"), await start_worker("alpha")
+    pool = await start_pool(alpha=old.port)
+    pool.set_workers([spec(new, "alpha")])
+    await old.until(lambda: not old.connections)
+    await pool.until_links(1)
+    assert await ask(pool).signature() == b"alpha"
+    assert metrics.POOL_LINKS.labels("alpha").value == 1
+
+
+async def test_without_any_worker_operations_wait_for_the_first(
+    start_worker: StartWorker, start_pool: StartPool, ask: Ask
+) -> None:
+    alpha = await start_worker("alpha")
+    pool = await start_pool(alpha=alpha.port)
+    pool.set_workers([])
+    assert not pool.available
+    asked = ask(pool)
+    pool.set_workers([spec(alpha, "alpha")])
+    assert await asked.signature() == b"alpha"
+
+
+async def test_a_pool_that_is_closed_takes_no_more_workers(
+    start_worker: StartWorker, start_pool: StartPool
+) -> None:
+    alpha = await start_worker("alpha")
+    pool = await start_pool(alpha=alpha.port)
+    await pool.close()
+    pool.set_workers([spec(alpha, "alpha"), spec(alpha, "beta")])
+    assert len(pool.workers) == 1
+
+
+async def test_workers_come_and_go_while_operations_do_not_fail(
+    start_worker: StartWorker, start_pool: StartPool, ask: Ask
+) -> None:
+    alpha, beta = await start_worker("alpha"), await start_worker("beta")
+    pool = await start_pool(alpha=alpha.port)
+    choices = [[spec(alpha, "alpha")], [spec(beta, "beta")], [spec(beta, "beta", zone="b")]]
+    asked = []
+    for turn in range(60):
+        pool.set_workers(choices[turn % 3])
+        asked += [ask(pool) for _ in range(10)]
+        await asyncio.sleep(0)
+        if turn % 7 == 0:
+            assert await asked[-1].signature()
+    assert {await one.signature() for one in asked} <= BOTH

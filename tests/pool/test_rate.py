@@ -73,3 +73,12 @@ def test_latency_is_smoothed() -> None:
     assert estimator.latency == 0.008
     estimator.answered(0.016)
     assert estimator.latency == pytest.approx(0.009)
+
+
+def test_the_capacity_is_the_rate_until_one_is_measured() -> None:
+    estimator = RateEstimator(0.0, 4.0)
+    assert estimator.rate == 4 * ASSUMED_RATE
+    now = run(estimator, 0.0, 5e5, 5.0)
+    assert estimator.rate == pytest.approx(5e5, rel=0.02)
+    estimator.idle(now + 1e4)
+    assert estimator.rate == pytest.approx(4 * ASSUMED_RATE, rel=0.01)

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from pool.test_link import Transport
 
+from offload.config.address import Address
 from offload.keys.algorithm import Algorithm
 from offload.observe import metrics
 from offload.pool.link import Link
@@ -12,6 +13,7 @@ from offload.pool.meter import PoolMeter
 from offload.pool.operation import SigningOperation
 from offload.pool.rate import ASSUMED_RATE
 from offload.pool.remote import RemoteWorker
+from offload.pool.spec import WorkerSpec
 from offload.wire.codec import encode
 from offload.wire.message import Failure, Message, Pong, Signature
 
@@ -45,8 +47,7 @@ class Bench:
         self.now = 100.0
         self.owner = Owner()
         self.worker = RemoteWorker(
-            "alpha",
-            "127.0.0.1:1",
+            WorkerSpec("alpha", Address.parse("127.0.0.1:1")),
             self.owner,
             PoolMeter(metrics).of("alpha"),
             loop=asyncio.get_running_loop(),
@@ -138,3 +139,73 @@ async def test_withdrawing_frees_the_worker(bench: Bench) -> None:
     bench.receive(link, Signature(one.id, b"late"))
     assert one.signature is None
     assert link.late == 1
+
+
+def elsewhere(bench: Bench, zone: str, own: str) -> RemoteWorker:
+    return RemoteWorker(
+        WorkerSpec("beta", Address.parse("127.0.0.1:2"), zone),
+        bench.owner,
+        PoolMeter(metrics).of("beta"),
+        zone=own,
+        loop=asyncio.get_running_loop(),
+        clock=lambda: bench.now,
+    )
+
+
+@pytest.mark.parametrize(
+    ("zone", "own", "far"),
+    [("b", "a", True), ("a", "a", False), ("", "a", False), ("b", "", False)],
+)
+async def test_the_distance_is_the_round_trip_to_another_zone(
+    bench: Bench, zone: str, own: str, far: bool
+) -> None:
+    worker = elsewhere(bench, zone, own)
+    link = worker.new_link()
+    link.connection_made(Transport())
+    assert worker.distance == 0.0
+    bench.now += 0.25
+    bench.receive(link, Pong(0))
+    assert worker.usable
+    assert worker.distance == (0.25 if far else 0.0)
+    assert worker.status.zone == zone
+
+
+async def test_capacity_is_the_rate_that_is_assumed(bench: Bench) -> None:
+    spec = WorkerSpec("beta", Address.parse("127.0.0.1:2"), capacity=2.5)
+    worker = RemoteWorker(
+        spec,
+        bench.owner,
+        PoolMeter(metrics).of("beta"),
+        loop=asyncio.get_running_loop(),
+        clock=lambda: bench.now,
+    )
+    assert worker.rate == 2.5 * ASSUMED_RATE
+
+
+async def test_who_retires_closes_its_links_when_nothing_is_under_way(bench: Bench) -> None:
+    link = bench.connect()
+    operation = bench.send(100.0)
+    bench.worker.retire()
+    bench.worker.tick(bench.now)
+    assert not bench.worker.gone
+    assert metrics.POOL_LINKS.labels("alpha").value == 0
+    bench.receive(link, Signature(operation.id, b"s"))
+    assert operation.signature == b"s"
+    bench.worker.tick(bench.now)
+    assert link.closing
+    link.connection_lost(None)
+    assert bench.worker.gone
+    assert metrics.POOL_LINKS.labels("alpha").value == 0
+
+
+async def test_who_retires_with_nothing_to_do_leaves_at_once_and_is_not_waited_for(
+    bench: Bench,
+) -> None:
+    link = bench.worker.new_link()
+    transport = Transport()
+    link.connection_made(transport)
+    bench.receive(link, Pong(0))
+    bench.worker.retire()
+    assert transport.ended == "close"
+    bench.worker.tick(bench.now)
+    assert transport.ended == "abort"
