@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import NamedTuple, Protocol
 
 
@@ -87,9 +87,11 @@ class Batch(NamedTuple):
 Write = Put | Delete
 
 MAX_WRITES = 100
-"""Writes of one commit; etcd refuses more than 128 operations."""
+"""Writes, and likewise checks, of one commit; etcd refuses more than 128 operations."""
 MAX_VALUE = 1 << 20
-"""Bytes of one value; etcd refuses requests over 1.5 MiB."""
+"""Bytes of one value."""
+MAX_COMMIT = 5 << 18
+"""Bytes of all keys and values of one commit; etcd refuses requests over 1.5 MiB."""
 
 
 class Catalogue(Protocol):
@@ -102,31 +104,39 @@ class Catalogue(Protocol):
     async def get(self, key: str) -> Entry | None:
         """The key's value, linearizable; None if it does not exist."""
 
-    async def list(self, prefix: str, *, after: str = "", limit: int = 0) -> Snapshot:
-        """The entries under `prefix`; those after the key `after`, at most `limit` unless 0."""
+    async def list(
+        self, prefix: str, *, after: str = "", limit: int = 0, revision: int = 0
+    ) -> Snapshot:
+        """The entries under `prefix`; those after the key `after`, at most `limit` unless 0.
+
+        As of `revision` unless that is 0, which means now; raises Compacted if it is too old and
+        ValueError if it is yet to come.
+        """
 
     async def commit(self, writes: Sequence[Write], checks: Sequence[Unchanged] = ()) -> int:
         """Apply all writes if all checks hold, durably; returns the new revision.
 
-        Raises Conflict, and ValueError for more than MAX_WRITES writes, a value over MAX_VALUE or
-        two writes to one key.
+        Without any change (no writes, or removals of what is not there) the revision stays what it
+        is. Raises Conflict, LeaseExpired, and ValueError for what exceeds MAX_WRITES, MAX_VALUE or
+        MAX_COMMIT, for two writes to one key and for a key that is empty or has a NUL.
         """
 
-    def watch(self, prefix: str, after: int) -> AsyncIterator[Batch]:
+    def watch(self, prefix: str, after: int) -> AsyncGenerator[Batch, None]:
         """Every change under `prefix` after revision `after`, in order, none twice.
 
-        Outlives failures of the store: it connects again and resumes where it was. Raises
+        Begins when it is first iterated; no batch is empty. Outlives failures of the store: it
+        connects again and resumes where it was. Ends when the catalogue is closed. Raises
         Compacted, CatalogueDenied. Close it (`aclose`) to end it.
         """
 
     async def lease(self, seconds: float) -> int:
-        """A new lease, which ends after that time unless kept alive."""
+        """A new lease, which ends after that time, or somewhat later, unless kept alive."""
 
     async def keep_alive(self, lease: int) -> None:
         """Let the lease last its whole time again; raises LeaseExpired."""
 
     async def revoke(self, lease: int) -> None:
-        """End the lease now: what is bound to it is removed."""
+        """End the lease now: what is bound to it is removed. No error if it is over."""
 
     async def close(self) -> None:
         """Release connections and files; watches end."""
