@@ -6,11 +6,10 @@ An act's `canonical()` is what an approval signs: the act as it will be carried 
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from hashlib import sha256
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from offload.keys.algorithm import Algorithm
 from offload.keys.state import State
@@ -20,8 +19,14 @@ Label = Annotated[
 ]
 """A key's label or a name: it stands in paths and file names."""
 Name = Label
-KeyId = Annotated[str, StringConstraints(min_length=1, max_length=80)]
+KeyId = Annotated[
+    str,
+    StringConstraints(
+        min_length=1, max_length=80, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(@[1-9][0-9]{0,8})?$"
+    ),
+]
 """A label (its current generation), LABEL@GENERATION, or an SKI of 40 hexadecimal digits."""
+ApprovalId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 SitePattern = Annotated[str, StringConstraints(min_length=1, max_length=253)]
 
 
@@ -83,8 +88,8 @@ class CreateKey(Act):
     audit_signatures: bool = False
     exportable: bool = False
     replicated: bool = True
-    activates: datetime | None = None
-    deactivates: datetime | None = None
+    activates: AwareDatetime | None = None
+    deactivates: AwareDatetime | None = None
 
 
 class ImportKey(Act):
@@ -100,8 +105,8 @@ class ImportKey(Act):
     frontends: tuple[str, ...] = ("*",)
     audit_signatures: bool = False
     exportable: bool = False
-    activates: datetime | None = None
-    deactivates: datetime | None = None
+    activates: AwareDatetime | None = None
+    deactivates: AwareDatetime | None = None
 
 
 class ExportKey(Act):
@@ -404,7 +409,7 @@ class SignApproval(Act):
     """`signature`: by the officer's own key over the approval's statement; base64."""
 
     name = "approval.sign"
-    approval: str
+    approval: ApprovalId
     signature: str
 
     @property
@@ -416,7 +421,7 @@ class RejectApproval(Act):
     """End an approval; the act is not done."""
 
     name = "approval.reject"
-    approval: str
+    approval: ApprovalId
 
     @property
     def target(self) -> str:

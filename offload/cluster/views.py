@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class View(BaseModel):
@@ -82,3 +82,65 @@ class MemberList(View):
     """All members, ordered by name."""
 
     members: tuple[MemberView, ...]
+
+
+class UserView(View):
+    """A user. certificate: PEM, in the answer that creates the user alone."""
+
+    name: str
+    role: str
+    fingerprint: str
+    created: datetime
+    certificate: str = ""
+
+
+class UserList(View):
+    """All users, ordered by name."""
+
+    users: tuple[UserView, ...]
+
+
+class TokenView(View):
+    """A bearer token, which is shown this once."""
+
+    token: str = Field(repr=False)
+    expires: datetime
+
+
+class ApprovalView(View):
+    """An act that waits for officers. act: as canonical JSON, digest: its SHA-256; statement: what
+    an officer signs; signed_by: whose signatures count now.
+    """
+
+    id: str
+    name: str
+    act: str
+    digest: str
+    requested_by: str
+    created: datetime
+    expires: datetime
+    needed: int
+    signed_by: tuple[str, ...]
+    statement: str
+
+
+class ApprovalList(View):
+    """All approvals that are not over, the oldest first."""
+
+    approvals: tuple[ApprovalView, ...]
+
+
+class ClusterView(View):
+    """The cluster. authority: its CA's certificate (PEM); cluster_key: the generation that keys are
+    wrapped under; approvals: officers needed, by the name of the act.
+    """
+
+    name: str
+    created: datetime
+    authority: str
+    cluster_key: int
+    copies: int
+    destroy_wait_seconds: float
+    approvals: dict[str, int]
+    members: int
+    keys: int
