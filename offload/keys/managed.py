@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import base64
+import json
+import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
+from types import NoneType
 from typing import Any
 
 from offload.keys.algorithm import Algorithm
 from offload.keys.record import KeyRecord
 from offload.keys.state import State
+
+_SKI_LENGTH = 20
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class Purpose(StrEnum):
@@ -104,34 +112,99 @@ class ManagedKey:
             "version": self.version,
         }
 
+    def body(self) -> bytes:
+        """`to_json` as the text that an envelope carries."""
+        return json.dumps(self.to_json(), separators=(",", ":")).encode()
+
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> ManagedKey:
-        """Of `to_json`; raises ValueError, KeyError or TypeError on anything else."""
-        return cls(
+    def from_json(cls, values: Any) -> ManagedKey:
+        """Of `to_json`; raises ValueError on anything else, and on a key that cannot be."""
+        if not isinstance(values, dict) or values.keys() != _SHAPE.keys():
+            raise ValueError("not a key's record: fields are missing or unknown")
+        for name, kinds in _SHAPE.items():
+            # A bool is an int to isinstance.
+            if type(values[name]) not in kinds:
+                raise ValueError(f"a key's {name} is no {kinds[0].__name__}")
+        key = cls(
             ski=bytes.fromhex(values["ski"]),
-            label=str(values["label"]),
-            generation=int(values["generation"]),
+            label=values["label"],
+            generation=values["generation"],
             algorithm=Algorithm(values["algorithm"]),
             public_key=_decode(values["public_key"]),
             state=State(values["state"]),
-            created=datetime.fromisoformat(values["created"]),
-            changed=datetime.fromisoformat(values["changed"]),
-            home=str(values["home"]),
+            created=_time(values["created"]),
+            changed=_time(values["changed"]),
+            home=sys.intern(values["home"]),
             purpose=Purpose(values["purpose"]),
-            policy=KeyPolicy(
-                sites=tuple(values["sites"]),
-                frontends=tuple(values["frontends"]),
-                audit_signatures=bool(values["audit_signatures"]),
+            policy=_policy(
+                _texts(values["sites"]), _texts(values["frontends"]), values["audit_signatures"]
             ),
-            exportable=bool(values["exportable"]),
-            replicated=bool(values["replicated"]),
-            activates=_time(values["activates"]),
-            deactivates=_time(values["deactivates"]),
-            destroy_at=_time(values["destroy_at"]),
+            exportable=values["exportable"],
+            replicated=values["replicated"],
+            activates=_maybe_time(values["activates"]),
+            deactivates=_maybe_time(values["deactivates"]),
+            destroy_at=_maybe_time(values["destroy_at"]),
             wrapped=_decode(values["wrapped"]),
-            wrapped_under=int(values["wrapped_under"]),
-            version=int(values["version"]),
+            wrapped_under=values["wrapped_under"],
+            version=values["version"],
         )
+        problem = _problem(key)
+        if problem:
+            raise ValueError(f"a key {problem}")
+        return key
+
+
+_SHAPE: Mapping[str, tuple[type, ...]] = {
+    "ski": (str,),
+    "label": (str,),
+    "generation": (int,),
+    "algorithm": (str,),
+    "public_key": (str,),
+    "state": (str,),
+    "created": (str,),
+    "changed": (str,),
+    "home": (str,),
+    "purpose": (str,),
+    "sites": (list,),
+    "frontends": (list,),
+    "audit_signatures": (bool,),
+    "exportable": (bool,),
+    "replicated": (bool,),
+    "activates": (str, NoneType),
+    "deactivates": (str, NoneType),
+    "destroy_at": (str, NoneType),
+    "wrapped": (str,),
+    "wrapped_under": (int,),
+    "version": (int,),
+}
+
+
+def _problem(key: ManagedKey) -> str:
+    """What no key can be, '' if it is none of that."""
+    gone = key.state is State.DESTROYED
+    problems = {
+        "has an identifier of another length": len(key.ski) != _SKI_LENGTH,
+        "has a label or a home that is no name": not (
+            _NAME.fullmatch(key.label) and _NAME.fullmatch(key.home)
+        ),
+        "has a generation or a version below 1": key.generation < 1 or key.version < 1,
+        "has no public half": not key.public_key,
+        "was wrapped though it is not replicated": bool(key.wrapped) and not key.replicated,
+        "is destroyed and wrapped": bool(key.wrapped) and gone,
+        "is replicated but not wrapped": key.replicated and not gone and not key.wrapped,
+        "is wrapped under no cluster key": bool(key.wrapped) != (key.wrapped_under >= 1)
+        or key.wrapped_under < 0,
+        "waits for a destruction while it could sign": key.destroy_at is not None
+        and key.state is State.ACTIVE,
+        "of the authority may be exported": key.purpose is Purpose.AUTHORITY and key.exportable,
+    }
+    return next((text for text, found in problems.items() if found), "")
+
+
+@lru_cache(maxsize=4096)
+def _policy(sites: tuple[str, ...], frontends: tuple[str, ...], audited: bool) -> KeyPolicy:
+    # Thousands of keys have the same few policies.
+    return KeyPolicy(sites=sites, frontends=frontends, audit_signatures=audited)
 
 
 def _encode(value: bytes) -> str:
@@ -146,5 +219,18 @@ def _text(time: datetime | None) -> str | None:
     return None if time is None else time.isoformat()
 
 
-def _time(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
+def _texts(values: list[Any]) -> tuple[str, ...]:
+    if not all(isinstance(value, str) and value for value in values):
+        raise ValueError("a key's sites and front-ends are texts")
+    return tuple(values)
+
+
+def _time(text: str) -> datetime:
+    time = datetime.fromisoformat(text)
+    if time.utcoffset() != timedelta(0):
+        raise ValueError("a key's times are in UTC")
+    return time.replace(tzinfo=UTC)
+
+
+def _maybe_time(text: str | None) -> datetime | None:
+    return None if text is None else _time(text)

@@ -160,6 +160,53 @@ WORKER_KEYS: Final = GaugeFamily(
     mode="livemax",
 )
 
+# Cluster, as a worker sees it
+CLUSTER_UNTRUSTED: Final = GaugeFamily(
+    REGISTRY,
+    "offload_cluster_untrusted_values",
+    "Values of the catalogue that this worker refuses: not signed by a member, or older than seen.",
+    mode="livemax",
+)
+
+# Audit log
+AUDIT_RECORDS: Final = CounterFamily(
+    REGISTRY, "offload_audit_records_total", "Records appended to the audit log, by kind.", "kind"
+)
+AUDIT_ERRORS: Final = CounterFamily(
+    REGISTRY,
+    "offload_audit_errors_total",
+    "Times that the audit log could not be written: what had to be recorded was refused.",
+)
+AUDIT_LAST_SEQUENCE: Final = GaugeFamily(
+    REGISTRY,
+    "offload_audit_last_sequence",
+    "Sequence number of the last record of the audit log.",
+    mode="livemax",
+)
+AUDIT_CHECKPOINT_SEQUENCE: Final = GaugeFamily(
+    REGISTRY,
+    "offload_audit_checkpoint_sequence",
+    "Sequence number of the last record covered by a checkpoint in the catalogue.",
+    mode="livemax",
+)
+AUDIT_CHECKPOINT_TIME: Final = GaugeFamily(
+    REGISTRY,
+    "offload_audit_checkpoint_timestamp_seconds",
+    "When that checkpoint was made, in seconds since 1970.",
+    mode="livemax",
+)
+AUDIT_COUNTERSIGNERS: Final = GaugeFamily(
+    REGISTRY,
+    "offload_audit_countersigners",
+    "Other members that have countersigned this worker's last checkpoint.",
+    mode="livemax",
+)
+AUDIT_CHECKPOINTS_REFUSED: Final = CounterFamily(
+    REGISTRY,
+    "offload_audit_checkpoints_refused_total",
+    "Checkpoints of other members that were not countersigned, since they contradict earlier ones.",
+)
+
 # Both
 PROCESS_RESTARTS: Final = CounterFamily(
     REGISTRY,
