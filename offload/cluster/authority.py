@@ -5,19 +5,15 @@ Keys are P-256: their signatures are the cheapest that every TLS stack verifies.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
-from offload.cluster.profile import CertificateProfile, as_leaf, dated, key_usage, subject
-
-AUTHORITY_DAYS = 3650
-IDENTITY_DAYS = 730
+from offload.cluster.issuer import AUTHORITY_DAYS, IDENTITY_DAYS, Issuer, root
+from offload.cluster.profile import CertificateProfile
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,28 +29,20 @@ class Identity:
         return fingerprint(x509.load_pem_x509_certificate(self.certificate))
 
 
-class Authority:
-    """A CA that signs leaf certificates only (path length 0)."""
+class Authority(Issuer):
+    """A CA whose key is in memory, and in a file that its owner keeps off-line."""
 
-    __slots__ = ("_key", "certificate")
+    __slots__ = ("_private",)
 
     def __init__(self, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
-        if certificate.public_key() != key.public_key():
-            raise ValueError("the authority's key does not belong to its certificate")
-        self.certificate, self._key = certificate, key
+        super().__init__(certificate, key)
+        self._private = key
 
     @classmethod
     def create(cls, name: str, now: datetime, days: int = AUTHORITY_DAYS) -> Authority:
         """A new authority called `name`, valid for `days` from `now` (aware, UTC)."""
         key = ec.generate_private_key(ec.SECP256R1())
-        builder = (
-            dated(key.public_key(), now, days)
-            .subject_name(subject(name))
-            .issuer_name(subject(name))
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(key_usage(authority=True), critical=True)
-        )
-        return cls(builder.sign(key, hashes.SHA256()), key)
+        return cls(root(name, key, now, days), key)
 
     @classmethod
     def from_pem(cls, certificate: bytes, key: bytes) -> Authority:
@@ -70,7 +58,7 @@ class Authority:
 
     def key_pem(self) -> bytes:
         """The authority's private key, unencrypted: keep it off-line."""
-        return _key_pem(self._key)
+        return key_pem(self._private)
 
     def issue_worker(self, name: str, now: datetime, days: int = IDENTITY_DAYS) -> Identity:
         """The identity of a worker: a TLS server that front-ends reach as `name`."""
@@ -80,31 +68,12 @@ class Authority:
         """The identity of a front-end: a TLS client of the workers."""
         return self._issue_identity(name, CertificateProfile.CLIENT, now, days)
 
-    def issue(
-        self,
-        public: CertificatePublicKeyTypes,
-        names: Sequence[str],
-        profile: CertificateProfile,
-        now: datetime,
-        days: int,
-    ) -> x509.Certificate:
-        """A leaf certificate for `public`, whose private key this process need not hold."""
-        identifier = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(
-            self.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-        )
-        return (
-            as_leaf(dated(public, now, days), names, profile)
-            .issuer_name(self.certificate.subject)
-            .add_extension(identifier, critical=False)
-            .sign(self._key, hashes.SHA256())
-        )
-
     def _issue_identity(
         self, name: str, profile: CertificateProfile, now: datetime, days: int
     ) -> Identity:
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = self.issue(key.public_key(), [name], profile, now, days)
-        return Identity(pem(certificate), _key_pem(key))
+        return Identity(pem(certificate), key_pem(key))
 
 
 def pem(certificate: x509.Certificate) -> bytes:
@@ -117,7 +86,8 @@ def fingerprint(certificate: x509.Certificate) -> str:
     return certificate.fingerprint(hashes.SHA256()).hex()
 
 
-def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+def key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """`key` as PEM (PKCS #8), unencrypted."""
     return key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,

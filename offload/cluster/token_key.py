@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.types import (
 
 from offload.keys.algorithm import UnsupportedKey
 from offload.keys.scheme import SignatureScheme
+from offload.token.base import Token
 
 Sign = Callable[[SignatureScheme, bytes], bytes]
 """Signs the whole content with a key in a token; blocking."""
@@ -100,3 +101,12 @@ def token_key(public: object, sign: Sign) -> TokenKey:
         if isinstance(public, kind):
             return _HASHLESS_KEYS[kind](cast(CertificatePublicKeyTypes, public), scheme, None, sign)
     raise UnsupportedKey(f"{type(public).__name__} cannot be put into a certificate")
+
+
+def signing(token: Token, ski: bytes) -> Sign:
+    """Signs with that key of the token."""
+
+    def sign(scheme: SignatureScheme, content: bytes) -> bytes:
+        return token.sign(ski, scheme, content)
+
+    return sign

@@ -1,0 +1,219 @@
+"""The beginning of a cluster: its keys, its first member, its first officer.
+
+`prepare` makes everything in the token and in memory, `publish` puts the records into the
+catalogue, all in one commit and only where there is no cluster: a founding that fails leaves
+nothing behind but the token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_der_public_key,
+)
+
+from offload.catalogue import paths
+from offload.catalogue.base import Catalogue, CatalogueUnavailable, Conflict, Put, Unchanged
+from offload.catalogue.envelope import Signer
+from offload.catalogue.records import (
+    ApplianceRecord,
+    ClusterRecord,
+    HoldingRecord,
+    LabelRecord,
+    MemberRecord,
+    Record,
+    UserRecord,
+)
+from offload.cluster.authority import Identity, fingerprint, key_pem, pem
+from offload.cluster.failures import Taken
+from offload.cluster.issuer import AUTHORITY_LABEL, Issuer, root
+from offload.cluster.profile import CertificateProfile
+from offload.cluster.standing import Standing, member_name
+from offload.cluster.token_key import signing, token_key
+from offload.cluster.transport import published, token_kind
+from offload.keys.algorithm import Algorithm
+from offload.keys.managed import ManagedKey, Purpose
+from offload.keys.record import KeyRecord
+from offload.keys.state import State
+from offload.token.base import ReplicatedToken
+
+_FIRST = 1  # generation of cluster key and authority key
+_ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to found. `frontends`: names of front-ends to register at once."""
+
+    cluster: str
+    member: str
+    officer: str
+    standing: Standing
+    frontends: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Founded:
+    """What belongs into files, and `values`, what belongs into the catalogue, by path."""
+
+    authority: bytes
+    member: Identity
+    officer: Identity
+    frontends: Mapping[str, Identity]
+    values: Mapping[str, bytes]
+
+
+def prepare(token: ReplicatedToken, plan: Plan, now: datetime) -> Founded:
+    """Make the keys and certificates of a cluster; blocks. `token` is a fresh one.
+
+    Raises TokenError, also for a token that belongs to a cluster; Invalid for a bad name.
+    """
+    member_name(plan.member)
+    token.generate_cluster_key(_FIRST)
+    record = token.generate(f"{AUTHORITY_LABEL}@{_FIRST}", Algorithm.P_256)
+    public = load_der_public_key(record.public_key)
+    key = token_key(public, signing(token, record.ski))
+    authority = root(f"{plan.cluster} authority", key, now)
+    issuer = Issuer(authority, key)
+    member_key = ec.generate_private_key(ec.SECP256R1())
+    names = (plan.member, *plan.standing.hosts)
+    certificate = issuer.issue(member_key.public_key(), names, CertificateProfile.SERVER, now)
+    member = Identity(pem(certificate), key_pem(member_key))
+    officer = _client(issuer, plan.officer, now)
+    frontends = {name: _client(issuer, name, now) for name in plan.frontends}
+    records: dict[str, Record | ManagedKey] = {
+        **_cluster(plan, pem(authority).decode(), record, now),
+        **_member(plan, member, token, now),
+        **_authority_key(plan, record, token.wrap(record.ski, _FIRST), now),
+        **_users(plan.officer, officer, now),
+        **_appliances(plan, frontends, now),
+    }
+    signer = Signer(plan.member, member_key)
+    values = {path: signer.seal(path, one.body()) for path, one in records.items()}
+    return Founded(pem(authority), member, officer, frontends, values)
+
+
+async def publish(catalogue: Catalogue, founded: Founded, *, pause: float = 0.5) -> None:
+    """Write it, where there is no cluster yet; tries thrice with a pause (seconds) between.
+
+    Raises Taken if there is one; CatalogueUnavailable if it is not known whether it was written:
+    publishing the same again finds out.
+    """
+    writes = [Put(path, value) for path, value in founded.values.items()]
+    checks = [Unchanged(path, 0) for path in founded.values]
+    for attempt in range(_ATTEMPTS):
+        try:
+            await catalogue.commit(writes, checks)
+        except Conflict:
+            there = await catalogue.get(paths.CLUSTER)
+            if there is None or there.value != founded.values[paths.CLUSTER]:
+                raise _occupied() from None
+        except CatalogueUnavailable:
+            if attempt == _ATTEMPTS - 1:
+                raise
+            await asyncio.sleep(pause)
+            continue
+        return
+
+
+async def require_none(catalogue: Catalogue) -> None:
+    """Raise Taken if the catalogue has a cluster; finds out early, before anything is made."""
+    if await catalogue.get(paths.CLUSTER) is not None:
+        raise _occupied()
+
+
+def _occupied() -> Taken:
+    return Taken(
+        "the catalogue has a cluster already: join it, or name another prefix or file for a new one"
+    )
+
+
+def _client(issuer: Issuer, name: str, now: datetime) -> Identity:
+    key = ec.generate_private_key(ec.SECP256R1())
+    certificate = issuer.issue(key.public_key(), (name,), CertificateProfile.CLIENT, now)
+    return Identity(pem(certificate), key_pem(key))
+
+
+def _cluster(plan: Plan, authority: str, key: KeyRecord, now: datetime) -> dict[str, Record]:
+    record = ClusterRecord(
+        name=plan.cluster,
+        authority=authority,
+        authority_ski=key.ski.hex(),
+        created=now,
+        cluster_key=_FIRST,
+    )
+    return {paths.CLUSTER: record}
+
+
+def _member(
+    plan: Plan, identity: Identity, token: ReplicatedToken, now: datetime
+) -> dict[str, Record]:
+    record = MemberRecord(
+        name=plan.member,
+        state="present",
+        **plan.standing.model_dump(),
+        token=token_kind(token),
+        certificate=identity.certificate.decode(),
+        transport=published(token.transport),
+        joined=now,
+    )
+    return {paths.MEMBERS + plan.member: record}
+
+
+def _authority_key(
+    plan: Plan, record: KeyRecord, wrapped: bytes, now: datetime
+) -> dict[str, Record | ManagedKey]:
+    ski = record.ski.hex()
+    key = ManagedKey(
+        ski=record.ski,
+        label=AUTHORITY_LABEL,
+        generation=_FIRST,
+        algorithm=record.algorithm,
+        public_key=record.public_key,
+        state=State.ACTIVE,
+        created=now,
+        changed=now,
+        home=plan.member,
+        purpose=Purpose.AUTHORITY,
+        wrapped=wrapped,
+        wrapped_under=_FIRST,
+    )
+    return {
+        paths.KEYS + ski: key,
+        paths.LABELS + AUTHORITY_LABEL: LabelRecord(
+            label=AUTHORITY_LABEL, generations=(ski,), current=ski
+        ),
+        f"{paths.HOLDINGS}{ski}/{plan.member}": HoldingRecord(
+            member=plan.member, ski=ski, state="held"
+        ),
+    }
+
+
+def _users(name: str, identity: Identity, now: datetime) -> dict[str, Record]:
+    certificate = x509.load_pem_x509_certificate(identity.certificate)
+    public = certificate.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    record = UserRecord(
+        name=name,
+        role="officer",
+        fingerprint=fingerprint(certificate),
+        public_key=public.decode(),
+        created=now,
+    )
+    return {paths.USERS + name: record}
+
+
+def _appliances(plan: Plan, identities: Mapping[str, Identity], now: datetime) -> dict[str, Record]:
+    return {
+        paths.APPLIANCES + name: ApplianceRecord(
+            name=name, fingerprint=one.fingerprint, zone=plan.standing.zone, registered=now
+        )
+        for name, one in identities.items()
+    }
