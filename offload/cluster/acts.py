@@ -27,6 +27,7 @@ KeyId = Annotated[
 ]
 """A label (its current generation), LABEL@GENERATION, or an SKI of 40 hexadecimal digits."""
 ApprovalId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+Seconds = Annotated[float, Field(ge=0, le=10 * 365 * 86400)]
 SitePattern = Annotated[str, StringConstraints(min_length=1, max_length=253)]
 
 
@@ -168,7 +169,7 @@ class DestroyKey(Act):
 
     name = "key.destroy"
     key: KeyId
-    wait_seconds: float | None = Field(default=None, ge=0)
+    wait_seconds: Seconds | None = None
 
 
 class KeepKey(Act):
@@ -206,7 +207,7 @@ class RotateKey(Act):
     algorithm: Algorithm | None = None
     issue: Literal["request", "self-signed"] = "request"
     names: tuple[SitePattern, ...] = ()
-    drain_seconds: float = Field(default=60.0, ge=0)
+    drain_seconds: Seconds = 60.0
 
 
 class ShowRotation(Act):
@@ -304,7 +305,7 @@ class SetPolicy(Act):
 
     name = "cluster.policy"
     copies: int | None = Field(default=None, ge=1, le=100)
-    destroy_wait_seconds: float | None = Field(default=None, ge=0)
+    destroy_wait_seconds: Seconds | None = None
     approvals: dict[str, int] | None = None
 
 
@@ -405,6 +406,18 @@ class ListApprovals(Act):
     writes = False
 
 
+class ShowApproval(Act):
+    """What waits for signatures under that id."""
+
+    name = "approval.show"
+    writes = False
+    approval: ApprovalId
+
+    @property
+    def target(self) -> str:
+        return self.approval
+
+
 class SignApproval(Act):
     """`signature`: by the officer's own key over the approval's statement; base64."""
 
@@ -436,7 +449,7 @@ class ShowAudit(Act):
 
     name = "audit.show"
     writes = False
-    after: int = 0
+    after: int = Field(default=0, ge=0, le=2**63 - 1)
     limit: int = Field(default=100, ge=1, le=1000)
 
 

@@ -14,15 +14,20 @@ from typing import Final
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from pydantic import Field
 
 from offload.catalogue.records import ClusterRecord, Record, UserRecord
 from offload.cluster import acts
 from offload.cluster.acts import Act
-from offload.keys.role import Role
 
-_ECDSA: Final = ec.ECDSA(hashes.SHA256())
+_HASH: Final = hashes.SHA256()
+_ECDSA: Final = ec.ECDSA(_HASH)
+# OpenSSL's command signs so with `-pkeyopt rsa_pss_saltlen:digest`.
+_PSS: Final = padding.PSS(padding.MGF1(_HASH), padding.PSS.DIGEST_LENGTH)
+
+UserPrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
+"""What the certificate of a user may be for."""
 
 
 class ApprovalRecord(Record):
@@ -59,17 +64,30 @@ def statement(id: str, digest: str, requested_by: str, expires: datetime) -> byt
     return "\n".join(lines).encode() + b"\n"
 
 
-def sign(key: ec.EllipticCurvePrivateKey, content: bytes) -> str:
-    """An officer's signature: ECDSA with SHA-256, DER in base64."""
-    return base64.b64encode(key.sign(content, _ECDSA)).decode()
+def sign(key: UserPrivateKey, content: bytes) -> str:
+    """An officer's signature in base64: ECDSA or RSA-PSS with SHA-256, or Ed25519."""
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        signature = key.sign(content, _ECDSA)
+    elif isinstance(key, rsa.RSAPrivateKey):
+        signature = key.sign(content, _PSS, _HASH)
+    else:
+        signature = key.sign(content)
+    return base64.b64encode(signature).decode()
 
 
 def verifies(public_key: str, signature: str, content: bytes) -> bool:
     """Whether the signature (base64) is by the key (PEM)."""
     key = serialization.load_pem_public_key(public_key.encode())
     try:
-        assert isinstance(key, ec.EllipticCurvePublicKey), "users' certificates are for P-256 keys"
-        key.verify(base64.b64decode(signature, validate=True), content, _ECDSA)
+        raw = base64.b64decode(signature, validate=True)
+        if isinstance(key, ec.EllipticCurvePublicKey):
+            key.verify(raw, content, _ECDSA)
+        elif isinstance(key, rsa.RSAPublicKey):
+            key.verify(raw, content, _PSS, _HASH)
+        elif isinstance(key, ed25519.Ed25519PublicKey):
+            key.verify(raw, content)
+        else:
+            return False
     except (ValueError, InvalidSignature):
         return False
     return True
@@ -88,7 +106,7 @@ def approvers(record: ApprovalRecord, users: Mapping[str, UserRecord]) -> tuple[
 
 def is_officer(user: UserRecord) -> bool:
     """Whether the user is an officer."""
-    return user.role == Role.OFFICER
+    return user.role == "officer"
 
 
 def officers_needed(cluster: ClusterRecord, act: Act) -> int:
@@ -126,5 +144,5 @@ _NEVER: Final = frozenset((acts.SignApproval, acts.RejectApproval, acts.MintToke
 
 def _guards(act: Act) -> bool:
     if isinstance(act, acts.CreateUser | acts.SetRole):
-        return act.role == Role.OFFICER
+        return act.role == "officer"
     return isinstance(act, acts.SetPolicy) and act.approvals is not None

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import orjson
+
 from offload.catalogue import paths
 from offload.catalogue.envelope import Untrusted, Verifier
 from offload.catalogue.records import (
@@ -34,6 +36,7 @@ VERSIONED = (
     paths.KEYS,
     paths.LABELS,
     paths.USERS,
+    paths.APPROVALS,
 )
 """Versions of these only grow: a removal leaves a signed mark behind, so that an old value put
 back by who runs the store is known as old."""
@@ -61,8 +64,8 @@ def open_value(verifier: Verifier, path: str, value: bytes) -> Opened:
     """Verify and read a value; raises Untrusted."""
     if path.startswith(UNSIGNED):
         return Opened(path, _read(path, value), 0, "")
-    body = verifier.open(path, value)
-    signer = sys.intern(verifier.signer(value))
+    name, body = verifier.open_signed(path, value)
+    signer = sys.intern(name)
     if path.startswith(VERSIONED) and body.startswith(b'{"removed"'):
         return Opened(path, None, _version(json.loads(body)), signer)
     record = _read(path, body)
@@ -103,7 +106,7 @@ def _reader(record: Any, place: Callable[[Any], str]) -> Callable[[bytes], tuple
 
 
 def _key(body: bytes) -> tuple[ManagedKey, str]:
-    key = ManagedKey.from_json(json.loads(body))
+    key = ManagedKey.from_json(orjson.loads(body))
     return key, paths.KEYS + key.ski.hex()
 
 

@@ -55,6 +55,7 @@ MATRIX: Final[Mapping[type[Act], frozenset[Role]]] = {
     acts.RemoveUser: _OFFICER,
     acts.MintToken: _EVERYBODY,
     acts.ListApprovals: _EVERYBODY,
+    acts.ShowApproval: _EVERYBODY,
     acts.SignApproval: _OFFICER,
     acts.RejectApproval: _OFFICER,
     acts.ShowAudit: _AUDITOR,

@@ -75,6 +75,8 @@ class View:
         self._versions: dict[str, int] = dict(seen)
         self._refused: dict[str, _Refused] = {}
         self._sealed: dict[str, bytes] = {}
+        self._loaded = 0
+        self._later: list[Event] = []
         self._keep: tuple[str, ...] = ()
         self._callbacks: list[Callback] = []
         self._news = asyncio.get_running_loop().create_future()
@@ -92,7 +94,7 @@ class View:
         seen: Mapping[str, int] | None = None,
         keep: Sequence[str] = (),
     ) -> View:
-        """Load everything and start to watch.
+        """Load everything and start to watch; holdings enter soon after, see `complete`.
 
         seen: versions by path that are the least to be accepted, from an earlier run.
         keep: prefixes whose values `sealed` is to have. Raises CatalogueError, and NotFounded if
@@ -189,6 +191,13 @@ class View:
         others = self._contents.others
         return {path: others[path] for path in sorted(others) if path.startswith(prefix)}
 
+    def opened(self, path: str, value: bytes) -> bytes:
+        """The body of a value that was read elsewhere, if a present member signed it for that path.
+
+        For what `raw` does not have, such as tokens. Raises Untrusted.
+        """
+        return self._verifier.open(path, value)
+
     def sealed(self, path: str) -> bytes | None:
         """The value as it stands in the catalogue, where `open` was told to keep it."""
         return self._sealed.get(path)
@@ -226,6 +235,10 @@ class View:
         while not predicate(self):
             await asyncio.shield(self._news)
 
+    async def complete(self) -> None:
+        """Return once everything that stood in the catalogue at the start is here."""
+        await self.until(lambda view: view.revision > 0)
+
     async def reached(self, revision: int) -> None:
         """Return once everything up to that revision is seen."""
         await self.until(lambda view: view.revision >= revision)
@@ -233,7 +246,10 @@ class View:
     # Loading and watching
 
     async def _load(self) -> None:
-        """Read everything; what is not there any more goes. Members come first: they sign."""
+        """Read everything; what is not there any more goes. Members come first: they sign.
+
+        Holdings, which outnumber all else, wait to be verified until all else is there.
+        """
         members = await self._catalogue.list(paths.MEMBERS)
         self._admit_claimed(members.entries)
         found = {entry.key for entry in members.entries}
@@ -244,13 +260,22 @@ class View:
             found.update(entry.key for entry in page.entries)
             # A member changed meanwhile comes by the watch, which begins before these pages.
             events = [Event(*one) for one in page.entries if not one.key.startswith(paths.MEMBERS)]
-            changed += await self._take(events)
+            self._later += [one for one in events if one.key.startswith(paths.HOLDINGS)]
+            changed += await self._take(
+                [one for one in events if not one.key.startswith(paths.HOLDINGS)]
+            )
             more = page.more and bool(page.entries)
             after = page.entries[-1].key if more else ""
         for path in [path for path in self._revisions if path not in found]:
             self._forget(path)
             changed.append(path)
-        self._told(members.revision, changed)
+        self._loaded = members.revision
+        self._told(self.revision, changed)
+
+    async def _complete(self) -> None:
+        """Take in the holdings that were read; from here on everything read is seen."""
+        later, self._later = self._later, []
+        self._told(self._loaded, await self._take(later))
 
     def _admit_claimed(self, entries: Sequence[Entry]) -> None:
         """Trust whoever has a member's certificate and a record that such a member signed."""
@@ -286,6 +311,8 @@ class View:
         wait = 0.05
         while True:
             try:
+                if self._loaded > self.revision:
+                    await self._complete()
                 async with contextlib.aclosing(self._catalogue.watch("", self.revision)) as batches:
                     async for batch in batches:
                         wait = 0.05
@@ -300,6 +327,7 @@ class View:
 
     async def _load_again(self) -> None:
         _log.info("the catalogue's history was cut off: reading it anew", revision=self.revision)
+        self._later = []
         with contextlib.suppress(Compacted):
             await self._load()
 
