@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 
+import orjson
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -68,6 +69,10 @@ class Verifier:
 
     def open(self, path: str, value: bytes) -> bytes:
         """The body of a value found at `path`; raises Untrusted."""
+        return self.open_signed(path, value)[1]
+
+    def open_signed(self, path: str, value: bytes) -> tuple[str, bytes]:
+        """Who signed the value found at `path`, and its body; raises Untrusted."""
         name, signature, body = _parse(value)
         if name not in self._keys:
             raise Untrusted(f"{path} was written by {name!r}, which is no member")
@@ -75,7 +80,7 @@ class Verifier:
             self._keys[name][1].verify(signature, _signed(path, body), _HASH)
         except InvalidSignature:
             raise Untrusted(f"{path} was not written by {name!r} as it stands") from None
-        return body
+        return name, body
 
 
 def _signed(path: str, body: bytes) -> bytes:
@@ -84,7 +89,7 @@ def _signed(path: str, body: bytes) -> bytes:
 
 def _parse(value: bytes) -> tuple[str, bytes, bytes]:
     try:
-        envelope = json.loads(value)
+        envelope = orjson.loads(value)
         return (
             str(envelope["by"]),
             base64.b64decode(envelope["signature"], validate=True),
