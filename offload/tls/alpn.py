@@ -31,12 +31,11 @@ def position(preferred: Sequence[bytes], offered: bytes) -> tuple[int, int] | No
     return next((places[name] for name in preferred if name in places), None)
 
 
-def set_protocols(context: SSL.Context, preferred: Sequence[str]) -> Any:
+def set_protocols(context: SSL.Context, preferred: Sequence[str]) -> None:
     """Make `context` choose among `preferred`, the server's order first.
 
     A client that offers none of them gets the alert no_application_protocol (RFC 7301, 3.2), so
     that nobody can pass one protocol's server off as another's; one that offers nothing is served.
-    Returns what must be kept for as long as the context is used.
     """
     names = [name.encode("ascii") for name in preferred]
 
@@ -55,4 +54,4 @@ def set_protocols(context: SSL.Context, preferred: Sequence[str]) -> Any:
         error=_SSL_TLSEXT_ERR_ALERT_FATAL,
     )
     lib.SSL_CTX_set_alpn_select_cb(context._context, callback, ffi.NULL)
-    return callback
+    context.set_app_data(callback)  # so that it lives for as long as the context

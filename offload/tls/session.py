@@ -62,17 +62,18 @@ class Session:
     """
 
     __slots__ = (
+        "_keys",
         "_pending",
         "_suspended",
         "output",
         "request",
-        "site",
         "state",
         "stream",
     )
 
     def __init__(self, site: "Site") -> None:
-        self.site = site
+        # Those of this moment, as the SSL object has the certificates of this moment.
+        self._keys = site.keys
         self.state = State.HANDSHAKE
         self.output = b""
         self.request: SignatureRequest | None = None
@@ -169,7 +170,7 @@ class Session:
         if isinstance(result, KeyOperation):
             self.output = b""
             self.state = State.SIGNING
-            self.request = signature_request(self.site.keys[result.key_id], result)
+            self.request = signature_request(self._keys[result.key_id], result)
             return
         status, self.output = result
         if status == WANT_READ:

@@ -1,19 +1,20 @@
-"""A site's OpenSSL context, and the choice of a site by server name."""
+"""A site's OpenSSL context, and the choice of a site by server name.
 
-import warnings
-from collections.abc import Iterable, Sequence
+A cluster's certificates come and are replaced while the site is served. They go into the context
+that is there, so that its tickets stay good; OpenSSL gives each connection its own reference to
+certificate and key when it is made, so a handshake under way ends with what it began with.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from cryptography import x509
-from OpenSSL import SSL, crypto
+from OpenSSL import SSL
 
 from offload.config import Site as SiteSettings
-from offload.keys.algorithm import PublicKey, UnsupportedKey, algorithm_of
-from offload.keys.identifier import subject_key_identifier
-from offload.provider import key_reference
 from offload.tls.alpn import set_protocols
+from offload.tls.chain import Chain, ChainError
 from offload.tls.openssl import address, error_reasons, lib
 from offload.tls.signature import SiteKey
 
@@ -43,16 +44,80 @@ class Site:
 
     name: the first of its names, by which metrics and logs call it.
     address: the context's own, for the engine.
-    keys: by subject key identifier, 20 bytes.
+    keys: by subject key identifier, 20 bytes; empty while a site of the cluster's keys has no
+    certificate: it cannot be served then. Replaced as a whole, never changed.
     """
 
-    __slots__ = ("_alpn", "address", "context", "keys", "name", "settings")
+    __slots__ = ("_chains", "_used", "address", "context", "keys", "name", "settings")
 
     def __init__(self, settings: SiteSettings) -> None:
         """Raises SiteError."""
         self.settings = settings
         self.name = settings.names[0] if settings.names else "default"
-        self.keys: dict[bytes, SiteKey] = {}
+        self.keys: Mapping[bytes, SiteKey] = {}
+        self._chains: dict[str, bytes] = {}
+        self._used: dict[str, Chain] = {}
+        self._renew_context()
+        self._serve({str(path): self._content(path) for path in settings.certificates})
+
+    def install(self, chains: Mapping[str, bytes]) -> bool:
+        """Serve handshakes that begin from now on with the certificates of these key labels.
+
+        chains: PEM, leaf first, by label; those of other labels than the site's are left alone.
+        Returns whether tickets issued before are still good: they are not where the site has lost
+        a type of key, since OpenSSL cannot take one out of a context. Raises SiteError, and goes on
+        as before then.
+        """
+        chains = {label: chains[label] for label in self.settings.keys if label in chains}
+        if chains == self._chains:
+            return True
+        return self._serve(chains)
+
+    def with_chain(self, label: str, chain: bytes) -> "Site":
+        """Another site like this one, with this chain (PEM) for one of its keys alone.
+
+        Raises SiteError.
+        """
+        other = Site(self.settings.model_copy(update={"certificates": ()}))
+        other._serve({label: chain})
+        return other
+
+    def _serve(self, chains: dict[str, bytes]) -> bool:
+        used = self._tried(chains)
+        lasting = used.keys() >= self._used.keys()
+        if not lasting:
+            self._renew_context()
+            self._used = {}
+        for slot, chain in used.items():
+            self._replace(self._used.get(slot), chain)
+        self.keys = {chain.key.ski: chain.key for chain in used.values()}
+        self._chains, self._used = chains, used
+        return lasting
+
+    def _tried(self, chains: Mapping[str, bytes]) -> dict[str, Chain]:
+        """The chains by slot. Raises SiteError if any cannot be used."""
+        used: dict[str, Chain] = {}
+        for source, pem in chains.items():
+            try:
+                chain = Chain(pem)
+            except ChainError as error:
+                raise SiteError(f"{source}: site {self.name!r}: {error}") from error
+            if chain.slot in used:
+                raise SiteError(
+                    f"{source}: site {self.name!r}: another certificate has an {chain.slot} key as"
+                    " well; keep one for each type of key"
+                )
+            used[chain.slot] = chain
+        return used
+
+    def _replace(self, old: Chain | None, new: Chain) -> None:
+        if old is not None and old.pem == new.pem:
+            return
+        if old is not None and old.key.ski == new.key.ski:
+            old.vacate(self.context)
+        new.use(self.context)
+
+    def _renew_context(self) -> None:
         self.context = self._context()
         self.address = address(self.context._context)
 
@@ -68,25 +133,15 @@ class Site:
         context.set_tls13_ciphersuites(_TLS_1_3_CIPHERS)
         self._set_list(lib.SSL_CTX_set1_curves_list, context, ":".join(settings.groups).encode())
         self._set_list(lib.SSL_CTX_set1_sigalgs_list, context, _SIGNATURE_ALGORITHMS)
-        for path in settings.certificates:
-            self._use_certificate(context, path)
         if settings.alpn:
-            self._alpn = set_protocols(context, settings.alpn)
+            set_protocols(context, settings.alpn)
         return context
 
-    def _use_certificate(self, context: SSL.Context, path: Path) -> None:
-        """The chain from the file, with a reference to its key in place of the key."""
+    def _content(self, path: Path) -> bytes:
         try:
-            certified = x509.load_pem_x509_certificate(path.read_bytes()).public_key()
-            algorithm = algorithm_of(certified)
-            public_key = cast(PublicKey, certified)
-            key = SiteKey(subject_key_identifier(public_key), algorithm, public_key)
-            context.use_certificate_chain_file(path)
-            _use_key_reference(context, key_reference(public_key))
-            context.check_privatekey()
-        except (OSError, ValueError, UnsupportedKey, SSL.Error, crypto.Error) as error:
-            raise SiteError(f"{path}: site {self.name!r}: {_words(error)}") from error
-        self.keys[key.ski] = key
+            return path.read_bytes()
+        except OSError as error:
+            raise SiteError(f"{path}: site {self.name!r}: {error}") from error
 
     def _set_list(self, function: Any, context: SSL.Context, names: bytes) -> None:
         if function(context._context, names) != 1:
@@ -104,6 +159,7 @@ class Sites:
         self._exact: dict[str, Site] = {}
         self._wildcard: dict[str, Site] = {}
         self._default: Site | None = None
+        self._canaries: tuple[str, ...] = ()
         for site in sites:
             for name in site.settings.names:
                 table = self._wildcard if name.startswith("*.") else self._exact
@@ -115,6 +171,17 @@ class Sites:
     def from_settings(cls, settings: Iterable[SiteSettings]) -> "Sites":
         """Build every site's context. Raises SiteError."""
         return cls([Site(site) for site in settings])
+
+    def set_canaries(self, canaries: Mapping[str, Site]) -> None:
+        """Have these sites found by these secret names alone, and those set before no more.
+
+        A name that a site has already stays that site's.
+        """
+        for name in self._canaries:
+            del self._exact[name]
+        self._canaries = tuple(name for name in canaries if name not in self._exact)
+        for name in self._canaries:
+            self._exact[name] = canaries[name]
 
     def choose(self, server_name: str | None) -> Site | None:
         """The site for a name: exact, then wildcard for one label (RFC 9525, 6.3), then the
@@ -128,19 +195,3 @@ class Sites:
             if site is not None:
                 return site
         return self._default
-
-
-def _use_key_reference(context: SSL.Context, reference: bytes) -> None:
-    with warnings.catch_warnings():
-        # pyOpenSSL would rather have a key object of cryptography's, which none but a whole private
-        # key can be. The wheel's own function is the way out if it ever refuses its own PKey.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        context.use_privatekey(crypto.load_privatekey(crypto.FILETYPE_PEM, reference))
-
-
-def _words(error: Exception) -> str:
-    """What went wrong with a certificate, with OpenSSL's reasons where they are its own."""
-    if isinstance(error, SSL.Error | crypto.Error):
-        reasons = [entry[-1] for entry in error.args[0]] if error.args else []
-        return f"OpenSSL does not take the certificate: {'; '.join(reasons)}"
-    return str(error)

@@ -187,7 +187,7 @@ async def test_who_retires_closes_its_links_when_nothing_is_under_way(bench: Ben
     operation = bench.send(100.0)
     bench.worker.retire()
     bench.worker.tick(bench.now)
-    assert not bench.worker.gone
+    assert bench.worker.in_flight == 1
     assert metrics.POOL_LINKS.labels("alpha").value == 0
     bench.receive(link, Signature(operation.id, b"s"))
     assert operation.signature == b"s"

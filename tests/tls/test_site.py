@@ -1,5 +1,6 @@
 """A site's context offers what it should and nothing else; the site is found by server name."""
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +9,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import SSL
-from support.handshakes import BACKEND, Client, shake, site
+from support.handshakes import BACKEND, Client, shake, sign, site
 from support.pki import PKI, Issued, shared_key
 
 from offload.config import Site as SiteSettings
 from offload.keys.identifier import subject_key_identifier
 from offload.tls.openssl import lib
-from offload.tls.session import Facts, Session, TLSError
+from offload.tls.session import Facts, Session, State, TLSError
 from offload.tls.site import Site, SiteError, Sites
 
 TLS_1_2_SUITES = {
@@ -262,3 +263,158 @@ def test_names_are_found_whatever_their_case_in_the_settings(ecdsa: Issued) -> N
 def test_site_is_called_by_its_first_name(ecdsa: Issued) -> None:
     named, default = sites(ecdsa, {"names": ("b.test", "a.test")}, {"default": True}).all
     assert (named.name, default.name) == ("b.test", "default")
+
+
+# a cluster's certificates, which come and are replaced
+
+
+def keyed(*labels: str, **settings: Any) -> Site:
+    """A site of a cluster's keys; it has no certificate yet."""
+    return Site(SiteSettings(default=True, keys=labels, backends=(BACKEND,), **settings))
+
+
+def numbered(pki: PKI, number: int, algorithm: str = "p-256") -> Issued:
+    """A certificate for a key of its own."""
+    return pki.site("site.test", algorithm=algorithm, number=number)
+
+
+def served_by(served: Site, issued: Issued, **options: Any) -> Client:
+    """A client after its handshake, which must have been with that certificate and key."""
+    client = Client(**options)
+    shake(Session(served), client, issued.key)
+    assert client.tls.get_peer_certificate(as_cryptography=True) == issued.certificate
+    return client
+
+
+def test_site_without_a_certificate_has_no_keys_until_there_is_one(pki: PKI) -> None:
+    served = keyed("web")
+    assert not served.keys
+    issued = numbered(pki, 0)
+    assert served.install({"web": issued.chain_pem, "other": b"not looked at"})
+    assert set(served.keys) == {subject_key_identifier(issued.key.public_key())}
+    served_by(served, issued)
+
+
+@pytest.mark.parametrize("version", [SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION])
+def test_handshake_under_way_ends_with_the_certificate_it_began_with(
+    pki: PKI, version: int
+) -> None:
+    old, new = numbered(pki, 0), numbered(pki, 1)
+    served = keyed("web")
+    served.install({"web": old.chain_pem})
+    begun, signing = Session(served), Session(served)
+    client = Client(trust=pki.root, version=version)
+    signing.handshake(client.step())
+    assert signing.state is State.SIGNING
+    context = served.context
+    assert served.install({"web": new.chain_pem})
+    assert served.context is context
+    assert signing.request is not None
+    signing.resume(sign(old.key, signing.request))
+    rest = client.step(signing.output)
+    while not client.complete:
+        signing.handshake(rest)
+        rest = client.step(signing.output)
+    assert client.tls.get_peer_certificate(as_cryptography=True) == old.certificate
+    # One that had not come to its signature asks for the old key too.
+    late = Client(version=version)
+    shake(begun, late, old.key)
+    assert late.tls.get_peer_certificate(as_cryptography=True) == old.certificate
+    served_by(served, new, version=version, trust=pki.root)
+
+
+@pytest.mark.parametrize("version", [SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION])
+def test_tickets_outlive_the_certificate(pki: PKI, version: int) -> None:
+    old, new = numbered(pki, 0), numbered(pki, 1)
+    served = keyed("web")
+    served.install({"web": old.chain_pem})
+    first, session = Client(version=version), Session(served)
+    shake(session, first, old.key)
+    first.read(session.send(b"x"))
+    served.install({"web": new.chain_pem})
+    again, resumed = Client(context=first.context, session=first.tls.get_session()), Session(served)
+    assert shake(resumed, again, None) == 0
+    assert resumed.facts().resumed
+
+
+def test_several_keys_are_replaced_one_by_one(pki: PKI) -> None:
+    old, new, rsa = numbered(pki, 0), numbered(pki, 1), numbered(pki, 0, "rsa-2048")
+    served = keyed("web", "web-rsa")
+    both = {"web": old.chain_pem, "web-rsa": rsa.chain_pem}
+    served.install(both)
+    served.install({**both, "web": new.chain_pem})
+    for names, issued in ((b"rsa_pss_rsae_sha256", rsa), (b"ecdsa_secp256r1_sha256", new)):
+        client = with_list(lib.SSL_CTX_set1_sigalgs_list, names)
+        shake(Session(served), client, issued.key)
+        assert client.tls.get_peer_certificate(as_cryptography=True) == issued.certificate
+
+
+def test_a_key_that_the_site_lost_is_served_no_more_at_the_price_of_tickets(pki: PKI) -> None:
+    rsa, ecdsa = numbered(pki, 0, "rsa-2048"), numbered(pki, 0)
+    served = keyed("web")
+    served.install({"web": rsa.chain_pem})
+    assert not served.install({"web": ecdsa.chain_pem})
+    served_by(served, ecdsa)
+    assert refusal(served, with_list(lib.SSL_CTX_set1_sigalgs_list, b"rsa_pss_rsae_sha256"))
+
+
+def test_a_chain_that_cannot_be_used_leaves_everything_as_it_was(pki: PKI) -> None:
+    first, rsa = numbered(pki, 0), numbered(pki, 0, "rsa-2048")
+    served = keyed("web", "web-rsa")
+    served.install({"web": first.chain_pem})
+    before = served.keys
+    broken = first.chain_pem + b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+    for chain in (b"", b"no PEM", broken):
+        with pytest.raises(SiteError, match=r"^web: site 'default': "):
+            served.install({"web-rsa": rsa.chain_pem, "web": chain})
+        assert served.keys is before
+        served_by(served, first)
+    assert served.install({"web": first.chain_pem, "web-rsa": rsa.chain_pem})
+
+
+def test_two_keys_of_one_type_are_refused(pki: PKI) -> None:
+    first, second = numbered(pki, 0), numbered(pki, 0, "p-384")
+    served = keyed("web", "web-384")
+    with pytest.raises(SiteError, match="has an ECDSA key as well"):
+        served.install({"web": first.chain_pem, "web-384": second.chain_pem})
+    assert not served.keys
+
+
+def test_the_same_again_changes_nothing(pki: PKI) -> None:
+    issued = numbered(pki, 0)
+    served = keyed("web")
+    served.install({"web": issued.chain_pem})
+    before = served.keys
+    assert served.install({"web": issued.chain_pem})
+    assert served.keys is before
+
+
+def test_a_canary_is_found_by_its_name_alone(pki: PKI) -> None:
+    old, new = numbered(pki, 0), numbered(pki, 1)
+    served = keyed("web")
+    served.install({"web": old.chain_pem})
+    chosen = Sites([served])
+    canary = served.with_chain("web", new.chain_pem)
+    chosen.set_canaries({"secret.canary.offload.invalid": canary})
+    assert chosen.choose("secret.canary.offload.invalid") is canary
+    assert chosen.choose("other.canary.offload.invalid") is served
+    served_by(canary, new)
+    served_by(served, old)
+    chosen.set_canaries({})
+    assert chosen.choose("secret.canary.offload.invalid") is served
+
+
+def test_a_canary_takes_no_name_of_a_site(ecdsa: Issued) -> None:
+    chosen = sites(ecdsa, {"names": ("www.example.org",)})
+    chosen.set_canaries({"www.example.org": site(ecdsa)})
+    chosen.set_canaries({})
+    assert chosen.choose("www.example.org") is chosen.all[0]
+
+
+def test_a_session_outlives_the_site_that_it_began_with(pki: PKI) -> None:
+    issued = numbered(pki, 0)
+    session = Session(keyed("web", alpn=("h2",)).with_chain("web", issued.chain_pem))
+    gc.collect()
+    client = Client(alpn=[b"h2"])
+    shake(session, client, issued.key)
+    assert session.facts().alpn == "h2"
