@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, Tag, field_validator, model_validator
@@ -106,6 +107,16 @@ class WorkerCluster(Model):
     advertise: Address | None = None
     advertise_api: Address | None = None
     lease: Seconds = 5.0
+
+    @property
+    def replica(self) -> Path:
+        """The local copy of the catalogue."""
+        return self.state / "replica.db"
+
+    @property
+    def usage(self) -> Path:
+        """How many signatures were made with which key."""
+        return self.state / "usage.db"
 
 
 class FrontendCluster(Model):

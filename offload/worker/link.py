@@ -7,8 +7,8 @@ from offload.observe.log import get_logger
 from offload.wire.codec import Decoder, encode
 from offload.wire.error import ErrorCode, ProtocolError
 from offload.wire.message import Failure, Message, Ping, Pong, Signature
-from offload.worker.grant import Grant
-from offload.worker.policy import Order, Policy, Refusal, Request
+from offload.worker.order import Order, Refusal
+from offload.worker.policy import Policy, Request
 
 # Unanswered orders on one link above which no more are read from it, and at which they are again.
 MAX_UNANSWERED = 512
@@ -21,11 +21,8 @@ _log = get_logger(__name__)
 class Host(Protocol):
     """What a link asks of the server."""
 
-    def admit(self, link: "Link", certificate: bytes) -> Grant | None:
-        """The grant of the peer, None to turn it away."""
-
-    def policy_of(self, grant: Grant) -> Policy:
-        """What that front-end may have signed now."""
+    def admit(self, link: "Link", certificate: bytes) -> Policy | None:
+        """What the peer may have signed, None to turn it away."""
 
     def order(self, link: "Link", orders: list[tuple[int, Order]]) -> None:
         """Have each signed; `answer` gets the outcome with the order's number."""
@@ -41,10 +38,12 @@ class Host(Protocol):
 
 
 class Link:
-    """See the module. `unanswered` counts the orders that the signer has of this link."""
+    """See the module. `unanswered` counts the orders that the signer has of this link; `policy` is
+    asked about each request, None for a stranger.
+    """
 
     __slots__ = (
-        "_choked", "_closing", "_decoder", "_grant", "_host", "_outgoing", "_paused", "_transport",
+        "_choked", "_closing", "_decoder", "_host", "_outgoing", "_paused", "_transport", "policy",
         "unanswered",
     )  # fmt: skip
 
@@ -52,7 +51,7 @@ class Link:
         self._host = host
         self._decoder = Decoder("worker")
         self._transport: ChannelTransport | None = None
-        self._grant: Grant | None = None
+        self.policy: Policy | None = None
         self._outgoing: list[bytes] = []
         self._paused = False
         self._choked = False
@@ -62,26 +61,26 @@ class Link:
     @property
     def frontend(self) -> str:
         """The front-end's configured name; "unknown" for a stranger."""
-        return self._grant.name if self._grant is not None else "unknown"
+        return self.policy.frontend if self.policy is not None else "unknown"
 
     def connection_made(self, channel: ChannelTransport) -> None:
         self._transport = channel
-        self._grant = self._host.admit(self, channel.peer_certificate())
-        if self._grant is None:
+        self.policy = self._host.admit(self, channel.peer_certificate())
+        if self.policy is None:
             self._transport.abort()
             return
         self._transport.set_write_buffer_limits(high=_WRITE_BUFFER)
 
     def data_received(self, data: bytes) -> None:
-        grant = self._grant
-        if grant is None or self._closing:
+        policy = self.policy
+        if policy is None or self._closing:
             return
         try:
             messages = self._decoder.feed(data)
         except ProtocolError as error:
-            self._break("malformed_frame", str(error))
+            self.dismiss("malformed_frame", str(error))
             return
-        self._take(messages, self._host.policy_of(grant))
+        self._take(messages, policy)
         if self._outgoing:
             self.flush()
         if self.unanswered > MAX_UNANSWERED:
@@ -136,6 +135,13 @@ class Link:
         if self._transport is not None:
             self._transport.abort()
 
+    def dismiss(self, reason: str, detail: str) -> None:
+        """Close now for a fault of the peer, or because it is no longer known."""
+        _log.warning("link ended", frontend=self.frontend, reason=reason, detail=detail)
+        self._host.broken(self, reason)
+        self._closing = True
+        self.abort()
+
     def pause_writing(self) -> None:
         self._choked = True
         self._regulate()
@@ -165,9 +171,3 @@ class Link:
         elif self._paused and not pause:
             transport.resume_reading()
         self._paused = pause
-
-    def _break(self, reason: str, detail: str) -> None:
-        _log.warning("link ended", frontend=self.frontend, reason=reason, detail=detail)
-        self._host.broken(self, reason)
-        self._grant = None
-        self.abort()

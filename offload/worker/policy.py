@@ -6,26 +6,23 @@ key exchange. A client's CertificateVerify, a certificate or a token of some oth
 neither.
 """
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
-from offload.keys.algorithm import Algorithm
-from offload.keys.record import KeyRecord
 from offload.keys.scheme import SignatureScheme
 from offload.wire.error import ErrorCode
 from offload.wire.message import Decrypt, PlainSign, TlsSign, Unknown
 from offload.wire.opcode import Opcode
 from offload.worker.ecdh_params import is_ecdh_params
-from offload.worker.grant import Grant
-
-TLS_1_2 = 0x0303
-TLS_1_3 = 0x0304
+from offload.worker.order import Order, Refusal
+from offload.worker.use import TLS_1_2, TLS_1_3, Use
 
 # RFC 8446 4.4.3
 SERVER_CONTEXT = b" " * 64 + b"TLS 1.3, server CertificateVerify\0"
 # SHA-256 and SHA-384, the hashes of the TLS 1.3 cipher suites (RFC 8446 B.4).
 _TRANSCRIPT_HASH_LENGTHS = (32, 48)
-_RANDOMS = 64
+_RANDOM = 32
+_RANDOMS = 2 * _RANDOM
 
 _DIGEST_LENGTHS = {"sha256": 32, "sha384": 48, "sha512": 64}
 
@@ -45,27 +42,8 @@ _PLAIN_SCHEMES = {
 
 Request = TlsSign | PlainSign | Decrypt | Unknown
 
-
-class Order(NamedTuple):
-    """One signature to make; `content` is a digest if `prehashed`, else the whole to-be-signed."""
-
-    ski: bytes
-    algorithm: Algorithm
-    scheme: SignatureScheme
-    content: bytes
-    prehashed: bool
-
-
-class Refusal(NamedTuple):
-    """Why a request is not served: the code for its sender, the reason for our metrics."""
-
-    code: ErrorCode
-    reason: str
-
-
 # A front-end is not told whether a key that it may not use exists.
 _UNKNOWN_KEY = Refusal(ErrorCode.KEY_NOT_FOUND, "unknown_key")
-_NOT_GRANTED = Refusal(ErrorCode.KEY_NOT_FOUND, "not_granted")
 _BAD_SCHEME = Refusal(ErrorCode.FORMAT, "scheme")
 _BAD_VERSION = Refusal(ErrorCode.FORMAT, "version")
 _BAD_PAYLOAD = Refusal(ErrorCode.FORMAT, "payload")
@@ -75,22 +53,17 @@ _UNKNOWN_OPCODE = Refusal(ErrorCode.BAD_OPCODE, "opcode")
 
 
 class Policy:
-    """What one front-end may have signed, given the keys that the token holds now."""
+    """What one front-end may have signed.
 
-    def __init__(self, grant: Grant, records: Iterable[KeyRecord], *, plain_digests: bool) -> None:
-        records = tuple(records)
-        self._held = frozenset(record.ski for record in records)
-        self._granted = {record.ski: record for record in records if grant.covers(record)}
+    frontend: its name. uses: what may be done with each key, by SKI; the table may change.
+    """
+
+    __slots__ = ("_plain_digests", "frontend", "uses")
+
+    def __init__(self, frontend: str, uses: Mapping[bytes, Use], *, plain_digests: bool) -> None:
+        self.frontend = frontend
+        self.uses = uses
         self._plain_digests = plain_digests
-        self._legal = {
-            (record.ski, version, int(scheme)): (record.algorithm, scheme)
-            for record in self._granted.values()
-            for version, schemes in (
-                (TLS_1_2, record.algorithm.schemes_tls12),
-                (TLS_1_3, record.algorithm.schemes),
-            )
-            for scheme in schemes
-        }
 
     def decide(self, request: Request) -> Order | Refusal:
         """What to sign for `request`, or why not."""
@@ -101,9 +74,15 @@ class Policy:
         return _DECRYPTION if type(request) is Decrypt else _UNKNOWN_OPCODE
 
     def _tls_sign(self, request: TlsSign) -> Order | Refusal:
-        legal = self._legal.get((request.ski, request.version, request.scheme))
-        if legal is None:
-            return self._not_legal(request)
+        use = self.uses.get(request.ski)
+        if use is None:
+            return _UNKNOWN_KEY
+        limits = use.limits
+        if limits is not None and (refusal := limits.refuse(self.frontend, request.server_name)):
+            return refusal
+        scheme = use.legal.get((request.version, request.scheme))
+        if scheme is None:
+            return _BAD_SCHEME if request.version in (TLS_1_2, TLS_1_3) else _BAD_VERSION
         payload = request.payload
         if request.version == TLS_1_3:
             if len(payload) not in _TRANSCRIPT_HASH_LENGTHS:
@@ -111,15 +90,8 @@ class Policy:
             payload = SERVER_CONTEXT + payload
         elif not _is_key_exchange(payload):
             return _BAD_PAYLOAD
-        return Order(request.ski, legal[0], legal[1], payload, False)
-
-    def _not_legal(self, request: TlsSign) -> Refusal:
-        if request.ski not in self._granted:
-            return self._no_key(request.ski)
-        return _BAD_SCHEME if request.version in (TLS_1_2, TLS_1_3) else _BAD_VERSION
-
-    def _no_key(self, ski: bytes) -> Refusal:
-        return _NOT_GRANTED if ski in self._held else _UNKNOWN_KEY
+        record = self._record(use, request, scheme) if use.audited else None
+        return Order(request.ski, use.algorithm, scheme, payload, False, record)
 
     def _plain_sign(self, request: PlainSign) -> Order | Refusal:
         if not self._plain_digests:
@@ -127,15 +99,41 @@ class Policy:
         scheme = _PLAIN_SCHEMES.get(Opcode(request.opcode))
         if scheme is None:
             return _UNKNOWN_OPCODE
-        record = self._granted.get(request.ski)
-        if record is None:
-            return self._no_key(request.ski)
-        if scheme not in record.algorithm.schemes | record.algorithm.schemes_tls12:
+        use = self.uses.get(request.ski)
+        if use is None:
+            return _UNKNOWN_KEY
+        limits = use.limits
+        if limits is not None and (refusal := limits.refuse(self.frontend, request.server_name)):
+            return refusal
+        if scheme not in use.legal.values():
             return _BAD_SCHEME
         if not _is_plain_payload(scheme, request.payload):
             return _BAD_PAYLOAD
+        record = self._record(use, request, scheme) if use.audited else None
         prehashed = scheme.hash_name is not None
-        return Order(request.ski, record.algorithm, scheme, request.payload, prehashed)
+        return Order(request.ski, use.algorithm, scheme, request.payload, prehashed, record)
+
+    def _record(
+        self, use: Use, request: TlsSign | PlainSign, scheme: SignatureScheme
+    ) -> Mapping[str, Any]:
+        """What the audit log keeps of the signature, besides when."""
+        return {
+            "frontend": self.frontend,
+            "server_name": request.server_name,
+            "ski": request.ski.hex(),
+            "generation": use.audited,
+            "scheme": scheme.name.lower(),
+            **_handshake(request),
+        }
+
+
+def _handshake(request: TlsSign | PlainSign) -> Mapping[str, str]:
+    """What identifies the handshake: TLS 1.3 shows a worker no more than the transcript's hash."""
+    if type(request) is TlsSign and request.version == TLS_1_2:
+        return {"client_random": request.payload[:_RANDOM].hex()}
+    if type(request) is TlsSign:
+        return {"transcript_hash": request.payload.hex()}
+    return {"digest": request.payload.hex()}
 
 
 def _is_key_exchange(payload: bytes) -> bool:

@@ -2,24 +2,26 @@
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
 from hashlib import sha256
 from time import perf_counter
+from typing import Protocol
 
 from OpenSSL import SSL
 
 from offload.channel.channel import Channel
-from offload.config import FrontendGrant
 from offload.keys.algorithm import Algorithm
+from offload.keys.record import KeyRecord
 from offload.observe import metrics
 from offload.observe.log import get_logger
 from offload.observe.sampler import Sampler
 from offload.tls.mutual import MutualSession, PeerRejected
 from offload.token.base import Token, TokenError
 from offload.wire.error import ErrorCode
-from offload.worker.grant import Grant, Grants
 from offload.worker.link import Link
-from offload.worker.policy import Order, Policy, Refusal
+from offload.worker.order import Order, Refusal
+from offload.worker.policy import Policy
 from offload.worker.signer import Answer, Signer
 
 # Connections that have not shown a certificate yet; strangers can open no more at a time.
@@ -38,30 +40,38 @@ _log = get_logger(__name__)
 _Ticket = tuple[Link, int, float]
 
 
+class Rights(Protocol):
+    """Who may have what signed."""
+
+    def policy_of(self, certificate: bytes) -> Policy | None:
+        """The policy for whoever holds that certificate (DER), None for a stranger."""
+
+    def take_keys(self, records: Iterable[KeyRecord]) -> None:
+        """The token holds these keys now."""
+
+
 class Server:
     """Serves front-ends on the connections given to `accept`, from one event loop."""
 
     def __init__(
         self,
         token: Token,
-        frontends: Iterable[FrontendGrant],
+        rights: Rights,
         context: SSL.Context,
         *,
         threads: int,
-        plain_digests: bool = False,
         on_links: Callable[[int], None] = lambda count: None,
     ) -> None:
         """Made on the running loop; `on_links` is told the number of links when it changes."""
         self._token = token
-        self._grants = Grants(frontends)
+        self._rights = rights
         self._context = context
-        self._plain_digests = plain_digests
+        self.signatures: Counter[bytes] = Counter()
         self._on_links = on_links
         self._loop = asyncio.get_running_loop()
         self._signer: Signer[_Ticket] = Signer(token, self._loop, self._answered, threads=threads)
         self._links: set[Link] = set()
         self._handshakes: set[asyncio.Task[None]] = set()
-        self._policies: dict[Grant, Policy] = {}
         self._draining = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -128,6 +138,12 @@ class Server:
             link.abort()
         self._signer.close()
 
+    def dismiss(self, known: Collection[Policy]) -> None:
+        """End the links of front-ends whose policy is not among those known any more."""
+        for link in tuple(self._links):
+            if link.policy not in known:
+                link.dismiss("unregistered_frontend", "it is not registered any more")
+
     # Keys
 
     def reload(self) -> None:
@@ -142,10 +158,7 @@ class Server:
 
     def _take_keys(self) -> None:
         records = self._token.keys()
-        self._policies = {
-            grant: Policy(grant, records, plain_digests=self._plain_digests)
-            for grant in self._grants
-        }
+        self._rights.take_keys(records)
         for algorithm in Algorithm:
             count = sum(record.algorithm is algorithm for record in records)
             metrics.WORKER_KEYS.labels(algorithm).set(count)
@@ -153,9 +166,9 @@ class Server:
 
     # What links ask of their host
 
-    def admit(self, link: Link, certificate: bytes) -> Grant | None:
-        grant = self._grants.of(certificate)
-        if grant is None:
+    def admit(self, link: Link, certificate: bytes) -> Policy | None:
+        policy = self._rights.policy_of(certificate)
+        if policy is None:
             fingerprint = sha256(certificate).hexdigest()
             self._turned_away("unknown_frontend", f"no front-end with fingerprint {fingerprint}")
             return None
@@ -163,13 +176,10 @@ class Server:
             return None
         self._links.add(link)
         self._idle.clear()
-        metrics.WORKER_LINKS.labels(grant.name).inc()
+        metrics.WORKER_LINKS.labels(policy.frontend).inc()
         self._on_links(len(self._links))
-        _log.info("link up", frontend=grant.name)
-        return grant
-
-    def policy_of(self, grant: Grant) -> Policy:
-        return self._policies[grant]
+        _log.info("link up", frontend=policy.frontend)
+        return policy
 
     def order(self, link: Link, orders: list[tuple[int, Order]]) -> None:
         came = perf_counter()
@@ -204,7 +214,7 @@ class Server:
 
     def _answered(self, answers: list[Answer[_Ticket]]) -> None:
         now = perf_counter()
-        signed, seconds = self._signed, self._seconds
+        signed, seconds, signatures = self._signed, self._seconds, self.signatures
         links = set()
         for (link, request_id, came), order, outcome in answers:
             link.answer(request_id, outcome)
@@ -212,6 +222,7 @@ class Server:
             algorithm = order.algorithm
             if isinstance(outcome, bytes):
                 signed[algorithm].pending += 1
+                signatures[order.ski] += 1
             else:
                 metrics.WORKER_OPERATIONS.labels(algorithm, _FAILURES[outcome]).inc()
             seconds[algorithm].observe(now - came)

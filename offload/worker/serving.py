@@ -15,6 +15,10 @@ from offload.observe.flusher import Flusher
 from offload.observe.log import get_logger
 from offload.token.base import Token
 from offload.worker.board import Board, State
+from offload.worker.entitlements import Entitlements
+from offload.worker.follower import Follower
+from offload.worker.grant import Grants
+from offload.worker.replica import Replica
 from offload.worker.server import Server
 
 # How often the token is asked for keys added by others: one stat() of its directory.
@@ -48,32 +52,77 @@ async def _serve(
     row: int,
 ) -> None:
     loop = asyncio.get_running_loop()
-    server = Server(
-        token,
-        settings.frontends,
-        context,
-        threads=settings.threads,
-        plain_digests=settings.plain_digests,
-        on_links=lambda count: board.set_links(row, count),
-    )
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
+    rights = _rights(settings)
+    server = Server(
+        token,
+        rights,
+        context,
+        threads=settings.threads,
+        on_links=lambda count: board.set_links(row, count),
+    )
     loop.add_signal_handler(signal.SIGHUP, server.reload)
-    watch = _Watch(loop, server)
     flusher = Flusher(loop)
     flusher.start()
+    watch = _Watch(loop, server)
+    follower = _follower(loop, settings, rights, server)
+    await _loaded(follower, stop)
+    if not stop.is_set():
+        await _serve_until(stop, server, intake, board, row)
+    await _drain(server, settings.drain_timeout)
+    watch.stop()
+    if follower is not None:
+        follower.stop()
+    server.close()
+    flusher.stop()
+
+
+def _rights(settings: Worker) -> Grants | Entitlements:
+    if settings.cluster is None:
+        return Grants(settings.frontends, plain_digests=settings.plain_digests)
+    return Entitlements(plain_digests=settings.plain_digests)
+
+
+def _follower(
+    loop: asyncio.AbstractEventLoop,
+    settings: Worker,
+    rights: Grants | Entitlements,
+    server: Server,
+) -> Follower | None:
+    if settings.cluster is None or isinstance(rights, Grants):
+        return None
+    follower = Follower(loop, Replica(settings.cluster.replica), rights, server)
+    follower.start()
+    return follower
+
+
+async def _loaded(follower: Follower | None, stop: asyncio.Event) -> None:
+    """A member of a cluster serves nobody before it has once read who may use which keys."""
+    if follower is None:
+        return
+    waits = [asyncio.ensure_future(event.wait()) for event in (follower.loaded, stop)]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+
+
+async def _serve_until(
+    stop: asyncio.Event, server: Server, intake: socket.socket, board: Board, row: int
+) -> None:
+    loop = asyncio.get_running_loop()
     loop.add_reader(intake, _take_in, intake, server)
     board.set_state(row, State.SERVING)
     await stop.wait()
     board.set_state(row, State.DRAINING)
     loop.remove_reader(intake)
+
+
+async def _drain(server: Server, seconds: float) -> None:
     with suppress(TimeoutError):
-        await asyncio.wait_for(server.drain(), settings.drain_timeout)
+        await asyncio.wait_for(server.drain(), seconds)
     if server.links:
         _log.warning("links cut at the end of the drain", links=server.links)
-    watch.stop()
-    server.close()
-    flusher.stop()
 
 
 class _Watch:

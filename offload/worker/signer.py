@@ -18,7 +18,7 @@ from typing import Generic, TypeVar
 from offload.observe.log import get_logger
 from offload.token.base import KeyNotFound, Token, TokenError
 from offload.wire.error import ErrorCode
-from offload.worker.policy import Order
+from offload.worker.order import Order
 
 # Seconds of signing before the loop looks at its links again; a turn makes one signature at least.
 TURN_SECONDS = 0.008
@@ -123,7 +123,7 @@ class Signer(Generic[Ticket]):
             self._answered(answers)
 
     def _sign(self, order: Order) -> bytes | ErrorCode:
-        ski, algorithm, scheme, content, prehashed = order
+        ski, algorithm, scheme, content, prehashed, _ = order
         try:
             if prehashed:
                 return self._token.sign_digest(ski, scheme, content)

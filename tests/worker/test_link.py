@@ -15,10 +15,12 @@ from offload.wire.message import Failure, Message, Ping, Pong, Signature, TlsSig
 from offload.worker import link as link_module
 from offload.worker.grant import Grant
 from offload.worker.link import Link
-from offload.worker.policy import TLS_1_3, Order, Policy, Refusal
+from offload.worker.order import Order, Refusal
+from offload.worker.policy import Policy
+from offload.worker.use import TLS_1_3
 
 KEY = KeyRecord(b"k" * 20, "key", Algorithm.P_256, b"", datetime.now(UTC))
-GRANT = Grant("known", "", ["*"])
+POLICY = Policy("known", Grant("known", "", ["*"]).uses([KEY]), plain_digests=False)
 
 
 class Transport(asyncio.Transport):
@@ -64,16 +66,13 @@ class Transport(asyncio.Transport):
 
 class Host:
     def __init__(self) -> None:
-        self.grant: Grant | None = GRANT
+        self.policy: Policy | None = POLICY
         self.orders: list[int] = []
         self.events: list[str] = []
 
-    def admit(self, link: Link, certificate: bytes) -> Grant | None:
+    def admit(self, link: Link, certificate: bytes) -> Policy | None:
         assert certificate == b"certificate"
-        return self.grant
-
-    def policy_of(self, grant: Grant) -> Policy:
-        return Policy(grant, [KEY], plain_digests=False)
+        return self.policy
 
     def order(self, link: Link, orders: list[tuple[int, Order]]) -> None:
         self.orders += [number for number, _ in orders]
@@ -141,7 +140,7 @@ def test_refusals_and_pongs_of_one_read_share_a_write(
 
 
 def test_a_stranger_is_not_listened_to(host: Host, transport: Transport) -> None:
-    host.grant = None
+    host.policy = None
     link = Link(host)
     link.connection_made(transport)
     assert transport.ended == "aborted"

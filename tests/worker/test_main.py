@@ -31,7 +31,8 @@ from offload.token.sealing import Cost
 from offload.token.software import SoftwareToken
 from offload.wire.message import Ping, Pong, Signature, TlsSign
 from offload.worker.main import run
-from offload.worker.policy import SERVER_CONTEXT, TLS_1_3
+from offload.worker.policy import SERVER_CONTEXT
+from offload.worker.use import TLS_1_3
 
 CHEAP = Cost(memory_kib=64, iterations=1, lanes=1)
 START = (

@@ -15,7 +15,9 @@ from offload.wire.error import ErrorCode
 from offload.wire.message import Decrypt, PlainSign, TlsSign, Unknown
 from offload.wire.opcode import DECRYPT, PLAIN_SIGN, Opcode
 from offload.worker.grant import Grant
-from offload.worker.policy import TLS_1_2, TLS_1_3, Order, Policy, Refusal
+from offload.worker.order import Order, Refusal
+from offload.worker.policy import Policy
+from offload.worker.use import TLS_1_2, TLS_1_3
 
 # RFC 8446 4.4.3, spelled out once more.
 SERVER = b"\x20" * 64 + b"TLS 1.3, server CertificateVerify" + b"\x00"
@@ -31,8 +33,15 @@ def record(algorithm: Algorithm) -> KeyRecord:
 
 
 RECORDS = {algorithm: record(algorithm) for algorithm in Algorithm}
-ALL = Policy(Grant("f", "", ["*"]), RECORDS.values(), plain_digests=False)
-PLAIN = Policy(Grant("f", "", ["*"]), RECORDS.values(), plain_digests=True)
+
+
+def allowing(keys: list[str], *, plain_digests: bool) -> Policy:
+    uses = Grant("f", "", keys).uses(RECORDS.values())
+    return Policy("f", uses, plain_digests=plain_digests)
+
+
+ALL = allowing(["*"], plain_digests=False)
+PLAIN = allowing(["*"], plain_digests=True)
 
 
 def tls(
@@ -153,7 +162,7 @@ def test_nothing_but_a_server_handshake_is_ever_signed(
 
 
 def test_a_key_that_is_not_granted_looks_like_one_that_is_not_there() -> None:
-    policy = Policy(Grant("f", "", [str(Algorithm.P_256)]), RECORDS.values(), plain_digests=True)
+    policy = allowing([str(Algorithm.P_256)], plain_digests=True)
     for algorithm in set(Algorithm) - {Algorithm.P_256}:
         scheme = min(algorithm.schemes)
         expected = (ErrorCode.KEY_NOT_FOUND, "not_granted")

@@ -1,13 +1,13 @@
 """The server over real mutual TLS on the loopback address."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 
 import pytest
 from support.front_end import FrontEnd, client_context
 from support.pki import PKI, Issued
+from support.worker_server import Running
 
 from offload.config import FrontendGrant, Identity
 from offload.keys.algorithm import Algorithm
@@ -32,8 +32,10 @@ from offload.wire.message import (
 )
 from offload.wire.opcode import Opcode
 from offload.worker import link as link_module
-from offload.worker.policy import SERVER_CONTEXT, TLS_1_3
+from offload.worker.grant import Grants
+from offload.worker.policy import SERVER_CONTEXT
 from offload.worker.server import Server
+from offload.worker.use import TLS_1_3
 
 
 def record(label: str, algorithm: Algorithm) -> KeyRecord:
@@ -65,33 +67,13 @@ def token() -> Iterator[FakeToken]:
     token.close()
 
 
-class Running:
-    """A server behind a listening socket on the test's own loop."""
-
-    def __init__(self, server: Server) -> None:
-        self.server = server
-        self.link_counts: list[int] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._listener.setblocking(False)
-        self.port: int = self._listener.getsockname()[1]
-        asyncio.get_running_loop().add_reader(self._listener, self._accept)
-
-    def _accept(self) -> None:
-        self.server.accept(self._listener.accept()[0])
-
-    def stop(self) -> None:
-        asyncio.get_running_loop().remove_reader(self._listener)
-        self._listener.close()
-        self.server.close()
-
-
 @pytest.fixture
 async def running(
     token: FakeToken, known: Issued, worker_identity: Identity, pki: PKI
 ) -> AsyncIterator[Running]:
     grant = FrontendGrant(name="known", fingerprint=known.fingerprint, keys=("quick", "costly"))
     context = server_context(worker_identity, pki.root_path)
-    running = Running(Server(token, [grant], context, threads=2))
+    running = Running(Server(token, Grants([grant]), context, threads=2))
     yield running
     token.release()
     running.stop()

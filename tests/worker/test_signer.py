@@ -12,7 +12,7 @@ from offload.keys.scheme import SignatureScheme
 from offload.token.base import SchemeNotAllowed
 from offload.token.fake import FakeToken
 from offload.wire.error import ErrorCode
-from offload.worker.policy import Order
+from offload.worker.order import Order
 from offload.worker.signer import TURN_SECONDS, Answer, Signer
 
 QUICK = KeyRecord(b"q" * 20, "quick", Algorithm.P_256, b"", datetime.now(UTC))
