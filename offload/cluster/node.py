@@ -65,12 +65,16 @@ class Node:
         checks: Sequence[Unchanged] = (),
     ) -> int:
         """Sign and commit changes if every path stands as our view has it, and wait until our view
-        has them; returns the revision. Versions are set here: one more than was ever seen.
+        has them; returns the revision. Versions are set here: one more than was ever seen. A check
+        given for a path of `changes` stands instead of ours: it was decided on earlier.
 
         Raises Conflict: our view was behind, so decide again. Raises CatalogueUnavailable: it may
         have been applied; what decides again from the view finds out.
         """
-        guards = [Unchanged(path, self.view.revision_of(path)) for path in changes]
+        given = {check.key for check in checks}
+        guards = [
+            Unchanged(path, self.view.revision_of(path)) for path in changes if path not in given
+        ]
         writes = [self._sealed(path, value) for path, value in changes.items()]
         revision = await self.catalogue.commit([*writes, *also], [*guards, *checks])
         await self.view.reached(revision)

@@ -144,3 +144,45 @@ class ClusterView(View):
     approvals: dict[str, int]
     members: int
     keys: int
+
+
+class InvitationView(View):
+    """An invitation to join as `member`: the text has a secret, and is shown this once."""
+
+    member: str
+    expires: datetime
+    invitation: str = Field(repr=False)
+
+
+class EnrolmentView(View):
+    """An application to join. id: its fingerprint; state: pending or present; certificate: PEM,
+    once it is present.
+    """
+
+    id: str
+    member: str
+    state: str
+    cluster: str
+    certificate: str = ""
+
+
+class FrontendView(View):
+    """A front-end. serving, staged: label to SKI, of one that runs; certificate: PEM, in the answer
+    that registers it alone.
+    """
+
+    name: str
+    fingerprint: str
+    zone: str
+    registered: datetime | None
+    alive: bool
+    serving: dict[str, str]
+    staged: dict[str, str]
+    certificate: str = ""
+    authority: str = ""
+
+
+class FrontendList(View):
+    """All front-ends, ordered by name."""
+
+    frontends: tuple[FrontendView, ...]
