@@ -14,7 +14,7 @@ from offload.admin.idempotency import Answers
 from offload.admin.observation import ACTOR
 from offload.admin.problem import MALFORMED, NOT_ALLOWED, Problem, of_failure
 from offload.admin.reading import read_act, read_body
-from offload.admin.route import Route
+from offload.admin.route import Route, variables
 from offload.catalogue.base import CatalogueError
 from offload.cluster.actor import Actor
 from offload.cluster.acts import Act
@@ -80,9 +80,7 @@ class Api:
             return _pending(error)
         except ManagementError as error:
             raise of_failure(error) from error
-        headers = {}
-        if route.location:
-            headers["Location"] = _location(route.location, answer)
+        headers = _location(route, answer)
         following = getattr(answer, "next", "")
         if following:
             headers["Link"] = f'<{_next_page(request, str(following))}>; rel="next"'
@@ -121,9 +119,11 @@ def _refuse_other_origins(request: web.Request) -> None:
         raise Problem(NOT_ALLOWED, "another site's page asks for a change")
 
 
-def _location(template: str, answer: BaseModel) -> str:
-    fields = answer.model_dump(mode="json")
-    return template.format_map({name: quote(str(value)) for name, value in fields.items()})
+def _location(route: Route, answer: BaseModel) -> dict[str, str]:
+    fields = {name: quote(str(value)) for name, value in answer.model_dump(mode="json").items()}
+    if not route.location or not fields.keys() >= set(variables(route.location)):
+        return {}
+    return {"Location": route.location.format_map(fields)}
 
 
 def _next_page(request: web.Request, after: str) -> str:

@@ -28,7 +28,7 @@ class Route(NamedTuple):
     @property
     def variables(self) -> tuple[str, ...]:
         """The fields in the path."""
-        return tuple(_VARIABLE.findall(self.path))
+        return variables(self.path)
 
     @property
     def has_body(self) -> bool:
@@ -39,3 +39,8 @@ class Route(NamedTuple):
     def fields(self) -> tuple[str, ...]:
         """The act's fields that are not in the path."""
         return tuple(name for name in self.act.model_fields if name not in self.variables)
+
+
+def variables(template: str) -> tuple[str, ...]:
+    """The names in braces."""
+    return tuple(_VARIABLE.findall(template))
