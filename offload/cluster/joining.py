@@ -15,19 +15,11 @@ from offload.cluster.views import EnrolmentView
 
 ENROLMENTS_PATH = "/v1/enrolments"
 """Where a member takes applications (POST) and tells of them (GET, with the id below it)."""
-AUTHORIZATION_SCHEME = "Invitation"
-"""The scheme of the Authorization header that carries the secret."""
 
 
 def authorization(secret: str) -> str:
-    """The header's value."""
-    return f"{AUTHORIZATION_SCHEME} {secret}"
-
-
-def secret_of(header: str) -> str:
-    """The secret in such a header, '' if there is none."""
-    scheme, _, secret = header.partition(" ")
-    return secret.strip() if scheme.lower() == AUTHORIZATION_SCHEME.lower() else ""
+    """The Authorization header that lets us ask (RFC 6750)."""
+    return f"Bearer {secret}"
 
 
 def accepted(
