@@ -174,7 +174,7 @@ class FrontendView(View):
     name: str
     fingerprint: str
     zone: str
-    registered: datetime | None
+    registered: datetime
     alive: bool
     serving: dict[str, str]
     staged: dict[str, str]
