@@ -66,6 +66,25 @@ def unwrap(key: bytes, wrapped: bytes) -> bytes:
         raise WrappedKeyInvalid("the wrapped key was altered or is of another cluster") from None
 
 
+def unwrap_pkcs8(key: bytes, wrapped: bytes) -> bytes:
+    """The PKCS #8 key (DER) that a token wrapped; raises WrappedKeyInvalid."""
+    plain = unwrap(key, wrapped)
+    # SoftHSM 2.6 fills up the key with zeros to whole blocks of eight, which RFC 5649 then counts.
+    size = _der_size(plain)
+    if not 0 <= len(plain) - size < 8 or any(plain[size:]):
+        raise WrappedKeyInvalid("what was wrapped is no private key")
+    return plain[:size]
+
+
+def _der_size(encoded: bytes) -> int:
+    """Bytes of the one element that `encoded` begins with (X.690 8.1.3)."""
+    first = encoded[1] if len(encoded) > 1 else 0
+    if first < 0x80:
+        return 2 + first
+    count = first & 0x7F
+    return 2 + count + int.from_bytes(encoded[2 : 2 + count])
+
+
 def rsa_recipient(public_key: bytes) -> rsa.RSAPublicKey:
     """The RSA key of an SPKI (DER) that something is enclosed to; raises TokenError."""
     try:
@@ -135,7 +154,7 @@ class TransportSecrets:
     def open(self, enclosed: bytes) -> bytes:
         """The PKCS #8 key of `enclose`; raises WrappedKeyInvalid."""
         size = self._rsa.key_size // 8
-        return unwrap(self._decrypted(enclosed[:size]), enclosed[size:])
+        return unwrap_pkcs8(self._decrypted(enclosed[:size]), enclosed[size:])
 
     def open_cluster_key(self, enclosed: bytes, generation: int) -> bytes:
         """The AES-256 key of `enclose_cluster_key`; raises WrappedKeyInvalid."""

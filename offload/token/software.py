@@ -8,7 +8,6 @@ to the sealed part: a file whose label or algorithm was edited does not open.
 
 import hmac
 import os
-import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -34,6 +33,7 @@ from offload.token.base import (
 from offload.token.cluster_keys import ClusterKeys
 from offload.token.enclosing import TransportSecrets
 from offload.token.key_file import HeldKey, open_key, seal_key
+from offload.token.label import check_label
 from offload.token.private_key import PrivateKey, Sign
 from offload.token.proof import identify, prove
 from offload.token.sealed_file import open_file, seal_file
@@ -167,7 +167,7 @@ class SoftwareToken:
 
     def unwrap(self, label: str, public_key: bytes, wrapped: bytes, generation: int) -> KeyRecord:
         key = self._cluster_key(generation)
-        return self._take_in(label, public_key, lambda: enclosing.unwrap(key, wrapped))
+        return self._take_in(label, public_key, lambda: enclosing.unwrap_pkcs8(key, wrapped))
 
     def export(self, ski: bytes, recipient: bytes) -> bytes:
         return enclosing.enclose(self._leaving(ski), recipient)
@@ -315,14 +315,6 @@ class SoftwareToken:
                 if key is not None:
                     held[ski] = key
         return held
-
-
-def check_label(label: str) -> None:
-    """Raise TokenError for a label that could not be told from something else in a grant."""
-    if not label or not label.isprintable():
-        raise TokenError("a key's label needs printable characters: choose another one")
-    if label == "*" or re.fullmatch("[0-9a-fA-F]{40}", label):
-        raise TokenError(f"{label!r} means something else where keys are granted: choose another")
 
 
 def _proven(public_key: bytes, algorithm: Algorithm, encoded: bytes, strange: bool) -> PrivateKey:
