@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import itertools
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from support.etcd import EtcdCluster, etcd_cluster
+from support.pki import PKI
 
 from offload.catalogue.base import (
     MAX_VALUE,
@@ -23,8 +26,11 @@ from offload.catalogue.base import (
     Unchanged,
     Write,
 )
+from offload.catalogue.etcd import EtcdCatalogue
 from offload.catalogue.fake import FakeCatalogue
 from offload.catalogue.sqlite import SqliteCatalogue
+
+_NUMBERS = itertools.count()
 
 
 class Bench:
@@ -34,17 +40,49 @@ class Bench:
         self.first, self.second, self.lease = first, second, lease
 
 
-@pytest.fixture(params=["fake", "sqlite"])
+@pytest.fixture(scope="module")
+def one_etcd(tmp_path_factory: pytest.TempPathFactory, pki: PKI) -> Iterator[EtcdCluster]:
+    with etcd_cluster(tmp_path_factory.mktemp("etcd"), pki, 1) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def three_etcds(tmp_path_factory: pytest.TempPathFactory, pki: PKI) -> Iterator[EtcdCluster]:
+    with etcd_cluster(tmp_path_factory.mktemp("etcds"), pki, 3) as cluster:
+        yield cluster
+
+
+@pytest.fixture(
+    params=[
+        "fake",
+        "sqlite",
+        pytest.param("one_etcd", marks=pytest.mark.needs("etcd")),
+        pytest.param("three_etcds", marks=pytest.mark.needs("etcd")),
+    ]
+)
 async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
-    if request.param == "fake":
-        fake = FakeCatalogue()
-        made = Bench(fake, fake.another(), 0.1)
-    else:
-        path = tmp_path / "catalogue.db"
-        made = Bench(await SqliteCatalogue.open(path), await SqliteCatalogue.open(path), 0.1)
+    made = await _bench(request)
     yield made
     await made.first.close()
     await made.second.close()
+
+
+async def _bench(request: pytest.FixtureRequest) -> Bench:
+    if request.param == "fake":
+        fake = FakeCatalogue()
+        return Bench(fake, fake.another(), 0.1)
+    if request.param == "sqlite":
+        path = request.getfixturevalue("tmp_path") / "catalogue.db"
+        return Bench(await SqliteCatalogue.open(path), await SqliteCatalogue.open(path), 0.1)
+    cluster: EtcdCluster = request.getfixturevalue(request.param)
+    # A prefix for each test, and another endpoint first for each catalogue.
+    prefix = f"/offload/test-{next(_NUMBERS)}/"
+    settings = [
+        cluster.settings(prefix=prefix, endpoints=endpoints)
+        for endpoints in (cluster.endpoints, cluster.endpoints[::-1])
+    ]
+    first, second = [await EtcdCatalogue.open(each) for each in settings]
+    return Bench(first, second, 1.0)
 
 
 async def collect(catalogue: Catalogue, prefix: str, after: int, count: int) -> list[Event]:

@@ -98,10 +98,13 @@ class PKI:
         """Issue a website's certificate for DNS names or IP addresses."""
         return self._issue(names, shared_key(algorithm, number), ExtendedKeyUsageOID.SERVER_AUTH)
 
-    def identity(self, name: str, algorithm: str = "p-256", days: int = 30) -> Issued:
+    def identity(
+        self, name: str, algorithm: str = "p-256", days: int = 30, *, common_name: bool = True
+    ) -> Issued:
         """Issue a member's certificate for mutual TLS, good as client and as server.
 
-        Negative `days` make one that has expired. Each call makes a key of its own.
+        Negative `days` make one that has expired. Each call makes a key of its own. Without a
+        common name the name is an alternative one alone, which etcd's gateway asks of clients.
         """
         return self._issue(
             (name, "127.0.0.1", "localhost"),
@@ -109,6 +112,7 @@ class PKI:
             ExtendedKeyUsageOID.SERVER_AUTH,
             ExtendedKeyUsageOID.CLIENT_AUTH,
             days=days,
+            common_name=common_name,
         )
 
     def _self_sign(self, name: str) -> x509.Certificate:
@@ -128,8 +132,10 @@ class PKI:
         key: PrivateKey,
         *usages: x509.ObjectIdentifier,
         days: int = 30,
+        common_name: bool = True,
     ) -> Issued:
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
+        attributes = [x509.NameAttribute(NameOID.COMMON_NAME, names[0])] if common_name else []
+        subject = x509.Name(attributes)
         authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         certificate = (
             self._builder(subject, self.root.subject, key, days)
