@@ -21,10 +21,17 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
 
-from offload.config import EtcdSettings, Identity, Problem
+from offload.config import EtcdSettings, Identity, Problem, SoftwareTokenSettings
 
 if TYPE_CHECKING:
-    from offload.config import CatalogueSettings, Frontend, Settings, Site, Worker
+    from offload.config import (
+        CatalogueSettings,
+        Frontend,
+        Settings,
+        Site,
+        TokenSettings,
+        Worker,
+    )
 
 _SOON = timedelta(days=14)
 
@@ -79,13 +86,19 @@ def _frontend(frontend: Frontend) -> Iterator[Problem]:
 def _worker(worker: Worker) -> Iterator[Problem]:
     yield from _identity("worker.identity", worker.identity)
     yield from _attempt("worker.trust", lambda: _authorities(worker.trust))
-    yield from _attempt("worker.token.directory", lambda: _directory(worker.token.directory))
-    yield from _attempt(
-        "worker.token.passphrase_file", lambda: _private(worker.token.passphrase_file)
-    )
+    yield from _token(worker.token)
     if (cluster := worker.cluster) is not None:
         yield from _attempt("worker.cluster.state", partial(_own_directory, cluster.state))
         yield from _catalogue("worker.cluster.catalogue", cluster.catalogue)
+
+
+def _token(settings: TokenSettings) -> Iterator[Problem]:
+    if isinstance(settings, SoftwareTokenSettings):
+        yield from _attempt("worker.token.directory", partial(_directory, settings.directory))
+        passphrase = partial(_private, settings.passphrase_file)
+        yield from _attempt("worker.token.passphrase_file", passphrase)
+    elif settings.pin_file is not None:
+        yield from _attempt("worker.token.pin_file", partial(_private, settings.pin_file))
 
 
 def _catalogue(key: str, settings: CatalogueSettings) -> Iterator[Problem]:

@@ -13,6 +13,7 @@ from offload.cli.failure import Failure
 from offload.cli.settings import DEFAULT_PATH, ConfigOption, loaded
 
 if TYPE_CHECKING:
+    from offload.config import TokenSettings
     from offload.keys.record import KeyRecord
     from offload.token.base import Token
 
@@ -32,12 +33,11 @@ PassphraseOption = Annotated[
 def opened(config: Path, token: Path | None, passphrase_file: Path | None) -> Iterator[Token]:
     """The token that the options name; its errors inside the block become Failures."""
     from offload.token.base import TokenError
-    from offload.token.passphrase import read_passphrase
-    from offload.token.software import SoftwareToken
+    from offload.token.opening import open_token
 
-    directory, passphrase_path = _place(config, token, passphrase_file)
+    settings = _settings(config, token, passphrase_file)
     try:
-        held = SoftwareToken.open(directory, read_passphrase(passphrase_path))
+        held = open_token(settings)
         try:
             yield held
         finally:
@@ -46,14 +46,16 @@ def opened(config: Path, token: Path | None, passphrase_file: Path | None) -> It
         raise Failure(str(error)) from error
 
 
-def _place(config: Path, token: Path | None, passphrase_file: Path | None) -> tuple[Path, Path]:
+def _settings(config: Path, token: Path | None, passphrase_file: Path | None) -> TokenSettings:
+    from offload.config import SoftwareTokenSettings
+
     if (token is None) != (passphrase_file is None):
         raise typer.BadParameter("'--token' and '--passphrase-file' go together")
     if token is not None and passphrase_file is not None:
-        return token, passphrase_file
+        return SoftwareTokenSettings(directory=token, passphrase_file=passphrase_file)
     settings = loaded(config, "worker", files=False)
     assert settings.worker is not None
-    return settings.worker.token.directory, settings.worker.token.passphrase_file
+    return settings.worker.token
 
 
 def chosen(token: Token, key: str) -> KeyRecord:

@@ -28,11 +28,13 @@ from offload.config.model import Model
 from offload.config.negotiation import APPLICATION_PROTOCOLS, GROUPS
 from offload.config.problem import ConfigurationError, Problem
 from offload.config.settings import Role, Settings
-from offload.config.worker import FrontendGrant, TokenSettings, Worker
+from offload.config.token import Pkcs11TokenSettings, SoftwareTokenSettings, TokenSettings
+from offload.config.worker import FrontendGrant, Worker
 
 __all__ = [
     "APPLICATION_PROTOCOLS", "GROUPS", "Address", "Backend", "CatalogueSettings",
     "ConfigurationError", "EtcdSettings", "Frontend", "FrontendCluster", "FrontendGrant",
-    "Identity", "Log", "Model", "Pool", "Problem", "Role", "Settings", "Site", "SqliteSettings",
-    "TokenSettings", "Worker", "WorkerAddress", "WorkerCluster", "load", "site_name",
+    "Identity", "Log", "Model", "Pkcs11TokenSettings", "Pool", "Problem", "Role", "Settings",
+    "Site", "SoftwareTokenSettings", "SqliteSettings", "TokenSettings", "Worker", "WorkerAddress",
+    "WorkerCluster", "load", "site_name",
 ]  # fmt: skip

@@ -11,16 +11,10 @@ from offload.config.address import Address
 from offload.config.cluster import WorkerCluster
 from offload.config.identity import Identity
 from offload.config.model import File, Model, Name, Seconds, refuse_repeats
+from offload.config.token import TokenSettings
 
 _EVERY_INTERFACE = ("0.0.0.0", "::")
 _HEXADECIMAL = re.compile(r"[0-9a-f]+")
-
-
-class TokenSettings(Model):
-    """Where the worker's keys live and the file that holds the passphrase to them."""
-
-    directory: File
-    passphrase_file: File
 
 
 def _fingerprint(value: str) -> str:

@@ -11,10 +11,11 @@ from offload.config import (
     FrontendGrant,
     Identity,
     Log,
+    Pkcs11TokenSettings,
     Pool,
     Site,
+    SoftwareTokenSettings,
     SqliteSettings,
-    TokenSettings,
     Worker,
     WorkerAddress,
     WorkerCluster,
@@ -34,7 +35,8 @@ MODELS: list[tuple[str, type[Any]]] = [
     ("worker", Log),
     ("worker", Worker),
     ("worker", Identity),
-    ("worker", TokenSettings),
+    ("worker", SoftwareTokenSettings),
+    ("worker", Pkcs11TokenSettings),
     ("worker", FrontendGrant),
     ("worker", WorkerCluster),
     ("worker", EtcdSettings),
@@ -42,7 +44,7 @@ MODELS: list[tuple[str, type[Any]]] = [
 ]
 EXAMPLES = {
     "frontend": ["frontend", "frontend-cluster"],
-    "worker": ["worker", "worker-cluster-sqlite", "worker-cluster-etcd"],
+    "worker": ["worker", "worker-cluster-sqlite", "worker-cluster-etcd", "worker-pkcs11"],
     "both": ["single-machine"],
 }
 
