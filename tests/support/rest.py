@@ -26,7 +26,7 @@ from offload.catalogue import paths
 from offload.catalogue.fake import FakeCatalogue
 from offload.catalogue.records import ApplianceRecord, Record, UserRecord
 from offload.cluster.actor import Actor, Handlers
-from offload.cluster.acts import Act
+from offload.cluster.acts import Act, ShowApproval, SignApproval
 from offload.cluster.approval import sign
 from offload.cluster.approval_service import ApprovalService
 from offload.cluster.bearer import Bearers
@@ -37,7 +37,7 @@ from offload.cluster.request import RequestedKey
 from offload.cluster.roles import MATRIX
 from offload.cluster.user_service import UserService
 from offload.cluster.view import View
-from offload.cluster.views import Done
+from offload.cluster.views import ApprovalView, Done
 from offload.keys.managed import ManagedKey
 from offload.keys.role import Role
 from offload.token.base import ReplicatedToken, TransportKeys
@@ -144,6 +144,14 @@ class Rest:
         key = self.identities[user].key
         assert isinstance(key, ec.EllipticCurvePrivateKey)
         return sign(key, statement.encode())
+
+    async def sign(self, user: str, approval: str) -> None:
+        """The officer signs that approval."""
+        shown = await self.management.perform(self.actor(user), ShowApproval(approval=approval))
+        assert isinstance(shown, ApprovalView)
+        signature = self.signature(user, shown.statement)
+        act = SignApproval(approval=approval, signature=signature)
+        await self.management.perform(self.actor(user), act)
 
     async def policy(self, **approvals: int) -> None:
         """Let acts need approvals; '_' stands for '.' in their names."""
