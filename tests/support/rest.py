@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -33,6 +34,7 @@ from offload.cluster.bearer import Bearers
 from offload.cluster.cluster_service import ClusterService
 from offload.cluster.management import Management
 from offload.cluster.node import Node
+from offload.cluster.profile import CertificateProfile
 from offload.cluster.request import RequestedKey
 from offload.cluster.roles import MATRIX
 from offload.cluster.user_service import UserService
@@ -67,14 +69,29 @@ class Clock:
         self.now += timedelta(seconds=seconds)
 
 
-def fake_handlers(acts: Iterable[type[Act]], done: list[Act]) -> Handlers:
-    """Handlers that note what they are asked to do."""
+class Doer:
+    """Handlers that note what they are asked to do; while held, they wait."""
 
-    async def handle(_actor: Actor, act: Act) -> Done:
-        done.append(act)
+    def __init__(self) -> None:
+        self.done: list[Act] = []
+        self.begun = asyncio.Event()
+        self._free = asyncio.Event()
+        self.release()
+
+    def hold(self) -> None:
+        self._free.clear()
+
+    def release(self) -> None:
+        self._free.set()
+
+    def handlers(self, acts: Iterable[type[Act]]) -> Handlers:
+        return dict.fromkeys(acts, self._handle)
+
+    async def _handle(self, _actor: Actor, act: Act) -> Done:
+        self.begun.set()
+        await self._free.wait()
+        self.done.append(act)
         return Done()
-
-    return dict.fromkeys(acts, handle)
 
 
 class Answer:
@@ -100,9 +117,25 @@ class Rest:
     pki: PKI
     management: Management
     identities: dict[str, Issued]
-    done: list[Act]
+    doer: Doer
     url: str = ""
     sessions: dict[str, aiohttp.ClientSession] = field(default_factory=dict)
+
+    @property
+    def done(self) -> list[Act]:
+        return self.doer.done
+
+    @property
+    def begun(self) -> asyncio.Event:
+        """Set once a fake is asked to do something."""
+        return self.doer.begun
+
+    def hold(self) -> None:
+        """Let fakes wait."""
+        self.doer.hold()
+
+    def release(self) -> None:
+        self.doer.release()
 
     async def ask(
         self,
@@ -165,65 +198,70 @@ class Rest:
 
 
 @asynccontextmanager
-async def managed(pki: PKI) -> AsyncIterator[Rest]:
-    """A member with a catalogue and users, behind no server yet."""
-    catalogue, clock, audit = FakeCatalogue(), Clock(), FakeAuditSink()
-    await found(catalogue, "worker-1")
-    view = await View.open(catalogue, verifier())
+async def managed(pki: PKI, beside: Rest | None = None) -> AsyncIterator[Rest]:
+    """A member with a catalogue and users, behind no server yet; `beside`: on that one's."""
+    catalogue = FakeCatalogue() if beside is None else beside.catalogue.another()
+    if beside is None:
+        await found(catalogue, "worker-1")
+    clock, audit, doer = Clock(), FakeAuditSink(), Doer()
     node = Node(
         name="worker-1",
         catalogue=catalogue,
-        view=view,
+        view=await View.open(catalogue, verifier()),
         signer=signer("worker-1"),
         token=cast(ReplicatedToken, SimpleNamespace(transport=TransportKeys(rsa=_transport()))),
         audit=audit,
         clock=clock,
         random=Random(1),
     )
-    identities = {name: pki.identity(name) for name in USERS}
-    await node.write(_records(identities))
-    done: list[Act] = []
-    rest = Rest(node, catalogue, audit, clock, pki, _management(node, done), identities, done)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(catalogue.close)
-        stack.push_async_callback(view.close)
+        stack.push_async_callback(node.view.close)
         stack.push_async_callback(node.close)
+        if beside is None:
+            identities = {name: pki.identity(name) for name in USERS}
+            await node.write(_records(identities))
+        else:
+            identities = beside.identities
+        management = _management(node, doer)
+        yield Rest(node, catalogue, audit, clock, pki, management, identities, doer)
+
+
+@asynccontextmanager
+async def serving(rest: Rest) -> AsyncIterator[Rest]:
+    """Serves it over TLS at `url`."""
+    mine = rest.pki.identity("worker-1")
+    context = server_context(mine.certificate_path, mine.key_path, rest.pki.root_path)
+    authenticator = NetworkAuthenticator(rest.node.view, Bearers(rest.node))
+    app = application(rest.management, rest.node, authenticator)
+    served = await serve(app, ("127.0.0.1", 0), context)
+    rest.url = f"https://127.0.0.1:{served.addresses[0][1]}"
+    try:
         yield rest
+    finally:
         for session in rest.sessions.values():
             await session.close()
+        await served.close()
 
 
 @asynccontextmanager
 async def served(pki: PKI) -> AsyncIterator[Rest]:
-    """As `managed`, over TLS."""
-    async with managed(pki) as rest:
-        mine = pki.identity("worker-1")
-        context = server_context(mine.certificate_path, mine.key_path, pki.root_path)
-        authenticator = NetworkAuthenticator(rest.node.view, Bearers(rest.node))
-        app = application(rest.management, rest.node, authenticator)
-        serving = await serve(app, ("127.0.0.1", 0), context)
-        try:
-            rest.url = f"https://127.0.0.1:{serving.addresses[0][1]}"
-            yield rest
-            for session in rest.sessions.values():
-                await session.close()
-        finally:
-            await serving.close()
+    """`managed` and `serving`."""
+    async with managed(pki) as rest, serving(rest):
+        yield rest
 
 
-def _management(node: Node, done: list[Act]) -> Management:
+def _management(node: Node, doer: Doer) -> Management:
     real: list[Handlers] = [
         ApprovalService(node).handlers,
         UserService(node, _issue, Bearers(node)).handlers,
         ClusterService(node).handlers,
     ]
     rest = [act for act in MATRIX if not any(act in handlers for handlers in real)]
-    return Management(node, [*real, fake_handlers(rest, done)])
+    return Management(node, [*real, doer.handlers(rest)])
 
 
 async def _issue(name: str, public: RequestedKey) -> x509.Certificate:
-    from offload.cluster.profile import CertificateProfile
-
     return authority().issue(public, [name], CertificateProfile.CLIENT, NOW, 30)
 
 
