@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from support.etcd import EtcdCluster, etcd_cluster
-from support.pki import PKI
+from support.etcd import EtcdCluster
 
 from offload.catalogue.base import (
     MAX_VALUE,
@@ -38,18 +37,6 @@ class Bench:
 
     def __init__(self, first: Catalogue, second: Catalogue, lease: float) -> None:
         self.first, self.second, self.lease = first, second, lease
-
-
-@pytest.fixture(scope="module")
-def one_etcd(tmp_path_factory: pytest.TempPathFactory, pki: PKI) -> Iterator[EtcdCluster]:
-    with etcd_cluster(tmp_path_factory.mktemp("etcd"), pki, 1) as cluster:
-        yield cluster
-
-
-@pytest.fixture(scope="module")
-def three_etcds(tmp_path_factory: pytest.TempPathFactory, pki: PKI) -> Iterator[EtcdCluster]:
-    with etcd_cluster(tmp_path_factory.mktemp("etcds"), pki, 3) as cluster:
-        yield cluster
 
 
 @pytest.fixture(

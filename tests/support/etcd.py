@@ -90,8 +90,12 @@ class EtcdCluster:
 
     def restart(self, index: int) -> None:
         """After `kill`: with what it had written; returns when it serves."""
-        self._members[index] = self._start(index)
+        self.restart_soon(index)
         self.wait(index)
+
+    def restart_soon(self, index: int) -> None:
+        """As `restart`, without waiting: without a majority it would take for ever."""
+        self._members[index] = self._start(index)
 
     def wait(self, *indices: int) -> None:
         """Until these members, or all, know a leader."""
