@@ -144,3 +144,24 @@ class UserRecord(Record):
     public_key: str
     created: datetime
     version: int = 1
+
+
+class UsageRecord(Record):
+    """usage/<worker>/<ski>: all signatures that the worker ever made with the key."""
+
+    member: str
+    ski: str
+    signatures: int
+
+
+class CheckpointRecord(Record):
+    """checkpoints/<worker>, signed by it, and checkpoints/<worker>/<other>, signed by who saw it.
+
+    The last record of the worker's audit log was `seq`, its hash is `hash` (hexadecimal).
+    """
+
+    worker: str
+    seq: int
+    hash: str
+    time: datetime
+    version: int = 1

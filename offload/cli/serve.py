@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +14,8 @@ from offload.cli.failure import Failure
 from offload.cli.settings import DEFAULT_PATH, ConfigOption, effective, loaded, warn
 
 if TYPE_CHECKING:
-    from offload.config import Role
+    from offload.config import Role, Worker
+    from offload.token.base import ReplicatedToken
 
 TestOption = Annotated[bool, typer.Option("--test", "-t", help="Check the configuration and exit.")]
 DumpOption = Annotated[
@@ -53,9 +55,21 @@ def worker(
     from offload.worker.main import run
 
     try:
-        return run(settings)
+        return run(settings, _manage)
     except TokenError as error:
         raise Failure(str(error)) from error
+
+
+def _manage(
+    worker: Worker,
+    token: ReplicatedToken,
+    api: socket.socket | None,
+    ready: Callable[[], bool],
+) -> None:
+    """In a process of its own: only there are its libraries loaded."""
+    from offload.admin.manager import manage
+
+    manage(worker, token, api, ready)
 
 
 def _tested(role: Role, config: Path, dump: bool) -> int:

@@ -114,6 +114,11 @@ class WorkerCluster(Model):
         return self.state / "replica.db"
 
     @property
+    def audit(self) -> Path:
+        """The directory of the audit log."""
+        return self.state / "audit"
+
+    @property
     def usage(self) -> Path:
         """How many signatures were made with which key."""
         return self.state / "usage.db"

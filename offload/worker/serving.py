@@ -16,9 +16,8 @@ from offload.observe.log import get_logger
 from offload.token.base import Token
 from offload.worker.board import Board, State
 from offload.worker.entitlements import Entitlements
-from offload.worker.follower import Follower
 from offload.worker.grant import Grants
-from offload.worker.replica import Replica
+from offload.worker.membership import Membership
 from offload.worker.server import Server
 
 # How often the token is asked for keys added by others: one stat() of its directory.
@@ -54,10 +53,11 @@ async def _serve(
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    rights = _rights(settings)
+    entitlements = Entitlements(plain_digests=settings.plain_digests)
+    grants = Grants(settings.frontends, plain_digests=settings.plain_digests)
     server = Server(
         token,
-        rights,
+        grants if settings.cluster is None else entitlements,
         context,
         threads=settings.threads,
         on_links=lambda count: board.set_links(row, count),
@@ -66,50 +66,26 @@ async def _serve(
     flusher = Flusher(loop)
     flusher.start()
     watch = _Watch(loop, server)
-    follower = _follower(loop, settings, rights, server)
-    await _loaded(follower, stop)
-    if not stop.is_set():
+    if settings.cluster is None:
         await _serve_until(stop, server, intake, board, row)
-    await _drain(server, settings.drain_timeout)
+        await _drain(server, settings.drain_timeout)
+    else:
+        membership = Membership(loop, settings.cluster, entitlements, server)
+        membership.start()
+        await membership.loaded_or(stop)
+        await _serve_until(stop, server, intake, board, row)
+        await _drain(server, settings.drain_timeout)
+        await membership.stop()
     watch.stop()
-    if follower is not None:
-        follower.stop()
     server.close()
     flusher.stop()
-
-
-def _rights(settings: Worker) -> Grants | Entitlements:
-    if settings.cluster is None:
-        return Grants(settings.frontends, plain_digests=settings.plain_digests)
-    return Entitlements(plain_digests=settings.plain_digests)
-
-
-def _follower(
-    loop: asyncio.AbstractEventLoop,
-    settings: Worker,
-    rights: Grants | Entitlements,
-    server: Server,
-) -> Follower | None:
-    if settings.cluster is None or isinstance(rights, Grants):
-        return None
-    follower = Follower(loop, Replica(settings.cluster.replica), rights, server)
-    follower.start()
-    return follower
-
-
-async def _loaded(follower: Follower | None, stop: asyncio.Event) -> None:
-    """A member of a cluster serves nobody before it has once read who may use which keys."""
-    if follower is None:
-        return
-    waits = [asyncio.ensure_future(event.wait()) for event in (follower.loaded, stop)]
-    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    for wait in waits:
-        wait.cancel()
 
 
 async def _serve_until(
     stop: asyncio.Event, server: Server, intake: socket.socket, board: Board, row: int
 ) -> None:
+    if stop.is_set():
+        return
     loop = asyncio.get_running_loop()
     loop.add_reader(intake, _take_in, intake, server)
     board.set_state(row, State.SERVING)

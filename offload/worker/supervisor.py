@@ -54,8 +54,11 @@ class Supervisor:
         processes: int,
         drain_timeout: float,
         admin: Callable[[], None] | None = None,
+        manage: Callable[[], None] | None = None,
     ) -> None:
-        """`serve(outlet, row)` is run in each serving process, `admin()` in one of its own."""
+        """`serve(outlet, row)` is run in each serving process, `admin()` and `manage()` in one of
+        their own each.
+        """
         self._listener = listener
         self._board = board
         self._drain_timeout = drain_timeout
@@ -64,8 +67,13 @@ class Supervisor:
         self._handed = [0] * processes
         self._serving = [self._serving_child(serve, row) for row in range(processes)]
         self._admin = [Child("admin", admin)] if admin is not None else []
+        self._manager = [Child("manager", manage)] if manage is not None else []
         self._stop_by: float | None = None
         self._received: list[int] = []
+
+    @property
+    def _children(self) -> list[Child]:
+        return [*self._serving, *self._manager, *self._admin]
 
     def _serving_child(self, serve: Callable[[socket.socket, int], None], row: int) -> Child:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -146,7 +154,7 @@ class Supervisor:
     def _stop(self) -> None:
         if self._stop_by is not None:
             _log.warning("stopping now")
-            self._send([*self._serving, *self._admin], signal.SIGKILL)
+            self._send(self._children, signal.SIGKILL)
             return
         _log.info("draining", seconds=self._drain_timeout)
         self._stop_by = monotonic() + self._drain_timeout + _GRACE_SECONDS
@@ -155,6 +163,8 @@ class Supervisor:
         for row in range(len(self._serving)):
             # The admin endpoint must call us not ready before the first link is closed.
             self._board.set_state(row, State.DRAINING)
+        # First who says to the cluster that we are here.
+        self._send(self._manager, signal.SIGTERM)
         self._send(self._serving, signal.SIGTERM)
 
     def _send(self, children: list[Child], number: signal.Signals) -> None:
@@ -165,19 +175,19 @@ class Supervisor:
     # Processes
 
     def _running(self) -> bool:
-        return any(child.pid for child in [*self._serving, *self._admin])
+        return any(child.pid for child in self._children)
 
     def _keep(self, now: float) -> None:
         """Bring back what died; when stopping, end what is left."""
         if self._stop_by is None:
             self._start_due(now)
         elif now > self._stop_by:
-            self._send([*self._serving, *self._admin], signal.SIGKILL)
-        elif not any(child.pid for child in self._serving):
+            self._send(self._children, signal.SIGKILL)
+        elif not any(child.pid for child in [*self._serving, *self._manager]):
             self._send(self._admin, signal.SIGTERM)
 
     def _start_due(self, now: float) -> None:
-        for child in [*self._serving, *self._admin]:
+        for child in self._children:
             if not child.pid and now - child.started >= _RESTART_SECONDS:
                 child.started = now
                 child.pid = self._fork(child)
@@ -213,7 +223,7 @@ class Supervisor:
             os._exit(code)
 
     def _reap(self) -> None:
-        for child in [*self._serving, *self._admin]:
+        for child in self._children:
             if not child.pid or os.waitpid(child.pid, os.WNOHANG) == (0, 0):
                 continue
             multiprocess.mark_dead(child.pid)

@@ -1,0 +1,171 @@
+"""The local copy of the catalogue: what the worker serves by while the catalogue is down.
+
+It has what serving processes need (who may use which key) and which version of each record was
+seen, so that after a restart an old record put back by who runs the store is known as old. It has
+no key, not even a wrapped one: a key destroyed in the cluster is not to be found here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from offload.catalogue import paths
+from offload.catalogue.base import CatalogueError, Delete, Put
+from offload.catalogue.database import Database
+from offload.catalogue.records import Record
+from offload.cluster.opened import VERSIONED
+from offload.cluster.view import View
+from offload.keys.managed import ManagedKey
+from offload.observe.log import get_logger
+
+SEEN: Final = "seen/"
+"""seen/<path>: the highest version seen there."""
+
+_MIRRORED: Final = (paths.CLUSTER, paths.MEMBERS, paths.APPLIANCES, paths.KEYS)
+_HISTORY: Final = 1000
+_RETRY_SECONDS: Final = 1.0
+
+_log = get_logger(__name__)
+
+Changes = Mapping[str, bytes | None]
+
+
+class ReplicaFile:
+    """The file; for one thread at a time. Methods block and raise CatalogueError."""
+
+    def __init__(self, path: Path) -> None:
+        self._database = Database(path, history=_HISTORY)
+        entries = self._database.list("", "", 0, 0).entries
+        self._contents = {entry.key: entry.value for entry in entries}
+
+    def seen(self) -> dict[str, int]:
+        """The highest version by path, of an earlier run."""
+        return {
+            path.removeprefix(SEEN): int(value)
+            for path, value in self._contents.items()
+            if path.startswith(SEEN)
+        }
+
+    def mirrored(self) -> set[str]:
+        """The paths whose values are here."""
+        return {path for path in self._contents if not path.startswith(SEEN)}
+
+    def write(self, changes: Changes) -> None:
+        """Make it so, in one commit."""
+        news = {path: value for path, value in changes.items() if self._contents.get(path) != value}
+        if not news:
+            return
+        self._database.commit(
+            [Delete(path) if value is None else Put(path, value) for path, value in news.items()],
+            (),
+        )
+        for path, value in news.items():
+            if value is None:
+                self._contents.pop(path, None)
+            else:
+                self._contents[path] = value
+
+    def close(self) -> None:
+        """Close it."""
+        self._database.close()
+
+
+class Mirror:
+    """Writes what changes in the view of the member `member` to its file."""
+
+    def __init__(self, view: View, file: ReplicaFile, member: str) -> None:
+        self._view, self._file, self._member = view, file, member
+        self._changed: set[str] = set()
+        self._news = asyncio.Event()
+
+    async def run(self) -> None:
+        """Copy everything, then what changes, until cancelled."""
+        end = self._view.subscribe(self._note)
+        try:
+            # What is not there yet is not gone.
+            await self._view.complete()
+            self._note([*self._file.mirrored(), *all_paths(self._view)])
+            while True:
+                await self._news.wait()
+                self._news.clear()
+                await self._copy()
+        finally:
+            end()
+
+    def _note(self, changed: Iterable[str]) -> None:
+        self._changed.update(changed)
+        self._news.set()
+
+    async def _copy(self) -> None:
+        changed, self._changed = self._changed, set()
+        try:
+            await asyncio.to_thread(self._file.write, changes(self._view, self._member, changed))
+        except CatalogueError as error:
+            _log.error("the local copy of the catalogue cannot be written", error=str(error))
+            await asyncio.sleep(_RETRY_SECONDS)
+            self._note(changed)
+
+
+def all_paths(view: View) -> list[str]:
+    """What of the view is copied."""
+    return [
+        paths.CLUSTER,
+        *(paths.MEMBERS + name for name in view.members),
+        *(paths.APPLIANCES + name for name in view.appliances),
+        *(paths.KEYS + ski.hex() for ski in view.keys),
+        *view.versions(),
+    ]
+
+
+def changes(view: View, member: str, changed: Collection[str]) -> Changes:
+    """What to write where something has changed at those paths. No I/O."""
+    found: dict[str, bytes | None] = {}
+    if paths.MEMBERS + member in changed:
+        changed = [*changed, *(paths.APPLIANCES + name for name in view.appliances)]
+    for path in changed:
+        if path.startswith(VERSIONED) and (version := view.version_of(path)):
+            found[SEEN + path] = str(version).encode()
+        if path.startswith(paths.HOLDINGS):
+            # Whether it is ours that changed matters for the key.
+            path = paths.KEYS + path.removeprefix(paths.HOLDINGS).partition("/")[0]
+        if path.startswith(_MIRRORED) and path not in view.untrusted:
+            found.update(_copied(view, member, path))
+    return found
+
+
+def _copied(view: View, member: str, path: str) -> Changes:
+    if path.startswith(paths.KEYS):
+        return _key(view, member, path)
+    record = _record(view, member, path)
+    return {path: None if record is None else record.body()}
+
+
+def _record(view: View, member: str, path: str) -> Record | None:
+    name = path.rpartition("/")[2]
+    if path == paths.CLUSTER:
+        return view.cluster
+    if path.startswith(paths.MEMBERS):
+        return view.members.get(name)
+    # A member that was removed serves nobody any more.
+    return view.appliances.get(name) if member in view.present else None
+
+
+def _key(view: View, member: str, path: str) -> Changes:
+    ski = bytes.fromhex(path.removeprefix(paths.KEYS))
+    key = view.keys.get(ski)
+    if key is None:
+        return {path: None}
+    holding = view.holdings.get(ski, {}).get(member)
+    if key.signs and (holding is None or holding.state != "held"):
+        # The serving processes hear of it once the token has it.
+        return {}
+    return {path: _without_secret(key).body()}
+
+
+def _without_secret(key: ManagedKey) -> ManagedKey:
+    # A record of a key that is replicated is not valid without the wrapped key.
+    return replace(key, replicated=False, wrapped=b"", wrapped_under=0)

@@ -1,0 +1,51 @@
+"""All that a member does for the cluster: who performs which act, and what goes on by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from offload.cluster.approval_service import ApprovalService
+from offload.cluster.bearer import Bearers
+from offload.cluster.cluster_service import ClusterService
+from offload.cluster.enrolment import Enrolment
+from offload.cluster.intents import Intents
+from offload.cluster.invitation import Invitations
+from offload.cluster.management import Management
+from offload.cluster.node import Node
+from offload.cluster.replication import Replicator
+from offload.cluster.token_authority import TokenAuthority
+from offload.cluster.user_service import UserService
+
+Task = Callable[[], Coroutine[Any, Any, None]]
+"""Runs until it is cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """management: does acts; bearers, enrolment: for REST; tasks: what goes on, by name."""
+
+    management: Management
+    bearers: Bearers
+    enrolment: Enrolment
+    tasks: dict[str, Task]
+
+    @classmethod
+    def of(cls, node: Node) -> Services:
+        """Those of the member; made on the running loop."""
+        bearers = Bearers(node)
+        authority = TokenAuthority(node)
+        enrolment = Enrolment(node, authority, Invitations(node))
+        replicator = Replicator(node, intents=Intents(node))
+        handlers = (
+            ApprovalService(node).handlers,
+            ClusterService(node).handlers,
+            UserService(node, authority.issue_client, bearers).handlers,
+        )
+        return cls(
+            management=Management(node, handlers),
+            bearers=bearers,
+            enrolment=enrolment,
+            tasks={"replication": replicator.run},
+        )
