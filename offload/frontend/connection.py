@@ -129,6 +129,9 @@ class ClientConnection(asyncio.BufferedProtocol):
             self._fail("unknown_server_name", _UNRECOGNIZED_NAME)
             return
         self._service = service
+        if not service.site.keys:  # the cluster has no certificate for it yet
+            self._fail("no_certificate", _UNRECOGNIZED_NAME)
+            return
         self._session = session = Session(service.site)
         self._go_on(session.handshake, data)
 

@@ -11,7 +11,7 @@ import gc
 import os
 import signal
 import socket
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from operator import attrgetter
 from random import Random
 from time import monotonic
@@ -22,6 +22,11 @@ import uvloop
 from offload.config import Frontend
 from offload.frontend.backends import Backend
 from offload.frontend.connection import ClientConnection
+from offload.frontend.directory.board import Board
+from offload.frontend.directory.file import DirectoryFile
+from offload.frontend.directory.follower import Follower
+from offload.frontend.directory.picture import Picture
+from offload.frontend.directory.trust import read_authority
 from offload.frontend.relay import Relay
 from offload.frontend.service import Service, Services, count_failed_handshake
 from offload.frontend.timeouts import TimeoutQueue
@@ -30,7 +35,7 @@ from offload.observe.flusher import Flusher
 from offload.observe.log import get_logger
 from offload.pool.pool import Pool
 from offload.pool.signer import Signer
-from offload.tls.site import Sites
+from offload.tls.site import Site, Sites
 from offload.tls.verification import Verification
 
 _TICK = 0.25
@@ -137,6 +142,10 @@ class Server:
         return len(self._handshakes) + len(self._relays)
 
     # for the connections
+
+    def set_canaries(self, canaries: Mapping[str, Site]) -> None:
+        """Serve these sites to who asks for their secret names."""
+        self._services.set_canaries(canaries)
 
     def service(self, server_name: str | None) -> Service | None:
         return self._services.choose(server_name)
@@ -250,23 +259,37 @@ class Server:
 
 
 def serve(
-    settings: Frontend, sites: Sites, sockets: list[socket.socket], index: int, ready_fd: int
+    settings: Frontend,
+    sites: Sites,
+    sockets: list[socket.socket],
+    index: int,
+    ready_fd: int,
+    board: Board | None = None,
 ) -> int:
     """Serve until told to end; the life of a forked process. Returns its exit code.
 
     TERM drains, a second one ends at once. One byte is written to `ready_fd` when the
     process accepts connections and has a link to a worker, or has waited for one long enough.
+    `board` is there in a cluster.
     """
-    return uvloop.run(_serve(settings, sites, sockets, ready_fd))
+    return uvloop.run(_serve(settings, sites, sockets, index, ready_fd, board))
 
 
 async def _serve(
-    settings: Frontend, sites: Sites, sockets: list[socket.socket], ready_fd: int
+    settings: Frontend,
+    sites: Sites,
+    sockets: list[socket.socket],
+    index: int,
+    ready_fd: int,
+    board: Board | None,
 ) -> int:
     loop = asyncio.get_running_loop()
     gc.set_threshold(_COLLECT_AFTER, 20, 100)
     random = Random(os.urandom(32))  # noqa: S311 -- shares load; no secret comes of it
-    pool = Pool(settings.pool, loop=loop, clock=monotonic, random=random, metrics=metrics)
+    zone = "" if settings.cluster is None else settings.cluster.zone
+    pool = Pool(
+        settings.pool, loop=loop, clock=monotonic, random=random, metrics=metrics, zone=zone
+    )
     server = Server(settings, sites, pool, loop, random)
     stop = loop.create_future()
     told = 0
@@ -283,6 +306,9 @@ async def _serve(
     flusher = Flusher(loop)
     flusher.start()
     await pool.start()
+    follower = _follower(settings, sites, pool, server, board, index)
+    if follower is not None:
+        await follower.start()
     await server.start(sockets)
     linked = loop.create_task(pool.wait_available())
     await asyncio.wait((linked, stop), timeout=_FIRST_LINK, return_when=asyncio.FIRST_COMPLETED)
@@ -292,6 +318,24 @@ async def _serve(
     os.write(ready_fd, _READY)
     await stop
     await server.drain(settings.drain_timeout)
+    if follower is not None:
+        await follower.stop()
     await pool.close()
     flusher.stop()
     return 0
+
+
+def _follower(
+    settings: Frontend, sites: Sites, pool: Pool, server: Server, board: Board | None, row: int
+) -> Follower | None:
+    if settings.cluster is None or board is None:
+        return None
+    return Follower(
+        sites.all,
+        pool,
+        server.set_canaries,
+        picture=Picture(read_authority(settings.pool.trust)),
+        file=DirectoryFile(settings.cluster.state),
+        board=board,
+        row=row,
+    )

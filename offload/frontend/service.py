@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from random import Random
 
 from offload.frontend.backends import Backend, Backends
@@ -69,12 +69,23 @@ class Services:
 
     def __init__(self, sites: Sites, random: Random) -> None:
         self._sites = sites
+        self._random = random
+        self._canaries: tuple[Site, ...] = ()
         self._by_site = {id(site): Service(site, random) for site in sites.all}
 
     def choose(self, server_name: str | None) -> Service | None:
         """The service for a name; None where no site has it and there is no default."""
         site = self._sites.choose(server_name)
         return None if site is None else self._by_site[id(site)]
+
+    def set_canaries(self, canaries: Mapping[str, Site]) -> None:
+        """Have these sites found by these secret names, and those set before no more."""
+        self._sites.set_canaries(canaries)
+        for site in self._canaries:
+            del self._by_site[id(site)]
+        self._canaries = tuple(canaries.values())
+        for site in self._canaries:
+            self._by_site[id(site)] = Service(site, self._random)
 
     def __iter__(self) -> Iterator[Service]:
         return iter(self._by_site.values())

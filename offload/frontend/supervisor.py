@@ -1,6 +1,7 @@
 """The front-end's parent process: builds, binds, forks, watches, and forks again.
 
-Nouns: a `Role` is a process that there shall be (serving 0, serving 1, ..., admin); the
+Nouns: a `Role` is a process that there shall be (serving 0, serving 1, ..., and their attendants:
+admin, and in a cluster the directory's); the
 `Supervisor` keeps each role filled until it is told to stop; `run` makes both from the settings.
 
 It has neither event loop nor threads, so that it can fork whenever a process has died, and it
@@ -21,6 +22,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import partial
 from importlib import import_module
 from socket import socket
 from typing import TYPE_CHECKING, Any
@@ -28,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 from offload import __version__
 from offload.frontend import systemd
 from offload.frontend.backoff import Backoff
+from offload.frontend.directory.board import Board
 from offload.frontend.listeners import ListenError, Listeners
 from offload.frontend.process import Entry, Process
 from offload.frontend.signals import Signals
@@ -36,7 +39,7 @@ from offload.observe import multiprocess
 from offload.observe.log import get_logger
 
 if TYPE_CHECKING:
-    from offload.config import Frontend, Settings
+    from offload.config import Frontend, FrontendCluster, Settings
 
 Build = Callable[["Frontend"], Any]
 """Makes what the serving processes share, the sites' contexts; raises StartError."""
@@ -81,7 +84,7 @@ class Role:
 
 
 class Supervisor:
-    """Keeps `serving` and `admin` running until TERM or INT, then ends them in order.
+    """Keeps `serving` and `attendants` running until TERM or INT, then ends them in that order.
 
     `draining` is called once when draining begins, `died` after each death with the role's name,
     the process id and whether it will be started again; `drain_timeout` is in seconds.
@@ -90,7 +93,7 @@ class Supervisor:
     def __init__(
         self,
         serving: Sequence[Role],
-        admin: Role | None,
+        attendants: Sequence[Role],
         status: Status,
         signals: Signals,
         drain_timeout: float,
@@ -100,8 +103,9 @@ class Supervisor:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._serving = list(serving)
-        self._admin = admin
-        self._roles = [*serving, admin] if admin is not None else list(serving)
+        self._attendants = list(attendants)
+        # What others wait for first.
+        self._roles = [*attendants, *serving]
         self._status = status
         self._signals = signals
         self._drain_timeout = drain_timeout
@@ -141,7 +145,7 @@ class Supervisor:
                 self._on_death(role, role.process)
         self._on_time()
         if self._phase is not Phase.RUNNING and not any(role.process for role in self._serving):
-            self._end_admin()
+            self._end_attendants()
 
     def _wait(self) -> set[int]:
         poll = select.poll()
@@ -249,13 +253,14 @@ class Supervisor:
         # Only now: a process that is about to end takes what is queued on its own descriptor.
         self._draining()
 
-    def _end_admin(self) -> None:
-        """The admin process goes last, so that the drain can be watched to its end."""
-        if self._admin is not None and self._admin.process is not None:
-            self._admin.process.signal(signal.SIGTERM)
-            if self._phase is Phase.DRAINING:
-                self._phase = Phase.STOPPING
-                self._deadline = self._clock() + _GRACE
+    def _end_attendants(self) -> None:
+        """They go last, so that the drain can be watched to its end."""
+        left = [role.process for role in self._attendants if role.process is not None]
+        for process in left:
+            process.signal(signal.SIGTERM)
+        if left and self._phase is Phase.DRAINING:
+            self._phase = Phase.STOPPING
+            self._deadline = self._clock() + _GRACE
 
     def _kill_rest(self) -> None:
         for role in self._roles:
@@ -276,7 +281,7 @@ def run(settings: Settings, *, serve: Serve | None = None, build: Build | None =
     try:
         directory = multiprocess.prepare()
         try:
-            return _run(settings, serve or _serve, build or _build, signals)
+            return _run(settings, serve, build or _build, signals)
         finally:
             multiprocess.remove(directory)
     except (StartError, ListenError, multiprocess.MetricsDirectoryError) as error:
@@ -286,7 +291,7 @@ def run(settings: Settings, *, serve: Serve | None = None, build: Build | None =
         signals.close()
 
 
-def _run(settings: Settings, serve: Serve, build: Build, signals: Signals) -> int:
+def _run(settings: Settings, serve: Serve | None, build: Build, signals: Signals) -> int:
     frontend = settings.frontend
     if frontend is None:
         raise StartError("the configuration has no [frontend] table; add one")
@@ -302,14 +307,19 @@ def _run(settings: Settings, serve: Serve, build: Build, signals: Signals) -> in
         listeners.close()
         raise
     status = Status(count)
+    board = None if frontend.cluster is None else Board(count)
+    serve = serve or partial(_serve, board)
     serving = [
-        _serving_role(index, frontend, serve, built, status, listeners, admin_listeners)
+        _serving_role(index, frontend, serve, built, status, board, listeners, admin_listeners)
         for index in range(count)
     ]
-    admin = _admin_role(status, listeners, admin_listeners) if admins else None
+    attendants = [_admin_role(status, board, listeners, admin_listeners)] if admins else []
+    if frontend.cluster is not None and board is not None:
+        clerk = _clerk_role(frontend, frontend.cluster, board, listeners, admin_listeners)
+        attendants.append(clerk)
     supervisor = Supervisor(
         serving,
-        admin,
+        attendants,
         status,
         signals,
         frontend.drain_timeout,
@@ -336,9 +346,16 @@ def _serving_role(
     serve: Serve,
     built: Any,
     status: Status,
+    board: Board | None,
     listeners: Listeners,
     admin_listeners: Listeners,
 ) -> Role:
+    def ready(is_ready: bool) -> None:
+        status.set_ready(index, is_ready)
+        if board is not None and not is_ready:
+            board.clear(index)
+            board.ring_clerk()
+
     def entry(ready_fd: int) -> int:
         listeners.keep(index)
         admin_listeners.keep(None)
@@ -347,29 +364,55 @@ def _serving_role(
     return Role(
         name=f"serving-{index}",
         entry=entry,
-        ready=lambda ready: status.set_ready(index, ready),
+        ready=ready,
         pause=lambda: listeners.pause(index),
     )
 
 
-def _admin_role(status: Status, listeners: Listeners, admin_listeners: Listeners) -> Role:
+def _admin_role(
+    status: Status, board: Board | None, listeners: Listeners, admin_listeners: Listeners
+) -> Role:
     def entry(ready_fd: int) -> int:
         from offload.frontend import admin
 
         listeners.keep(None)
-        return admin.serve(admin_listeners.of(0), status.accepting, ready_fd)
+        return admin.serve(admin_listeners.of(0), status.accepting, ready_fd, board)
 
     return Role(name="admin", entry=entry, ready=_nothing, pause=lambda: None)
 
 
+def _clerk_role(
+    frontend: Frontend,
+    cluster: FrontendCluster,
+    board: Board,
+    listeners: Listeners,
+    admin_listeners: Listeners,
+) -> Role:
+    def entry(ready_fd: int) -> int:
+        from offload.frontend.directory import process
+
+        listeners.keep(None)
+        admin_listeners.keep(None)
+        return process.serve(frontend, cluster, board, ready_fd)
+
+    return Role(name="directory", entry=entry, ready=_nothing, pause=lambda: None)
+
+
 def _nothing(_ready: bool) -> None:
-    """Nobody waits for the admin process."""
+    """Nobody waits for an attendant."""
 
 
-def _serve(frontend: Frontend, built: Any, sockets: list[socket], index: int, ready_fd: int) -> int:
+def _serve(
+    board: Board | None,
+    frontend: Frontend,
+    built: Any,
+    sockets: list[socket],
+    index: int,
+    ready_fd: int,
+) -> int:
     from offload.frontend import server
 
-    return server.serve(frontend, built, sockets, index, ready_fd)
+    return server.serve(frontend, built, sockets, index, ready_fd, board)
 
 
 def _build(frontend: Frontend) -> Any:
@@ -377,7 +420,7 @@ def _build(frontend: Frontend) -> Any:
     from offload.tls.site import SiteError, Sites
 
     # So that the children share the modules' pages and start at once.
-    for module in ("admin", "server"):
+    for module in ("admin", "directory.process", "server"):
         import_module(f"offload.frontend.{module}")
     try:
         provider.check()

@@ -6,7 +6,7 @@ It has no authentication; bind it to a loopback address or a Unix socket.
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -29,17 +29,20 @@ class Address(Protocol):
 
 
 def create_app(
-    ready: Callable[[], bool], healthy: Callable[[], bool] = lambda: True
+    ready: Callable[[], bool],
+    healthy: Callable[[], bool] = lambda: True,
+    notes: Callable[[], Sequence[str]] = tuple,
 ) -> web.Application:
     """Build the application.
 
     `healthy` tells whether the process works at all: when false, restart it. `ready` tells
-    whether new clients should be sent here: it turns false first when draining.
+    whether new clients should be sent here: it turns false first when draining. `notes` are lines
+    that readiness is told with, whichever it is.
     """
     app = web.Application()
     app.router.add_get("/metrics", _metrics)
     app.router.add_get("/healthz", _check(healthy, "unhealthy"))
-    app.router.add_get("/readyz", _check(lambda: healthy() and ready(), "not ready"))
+    app.router.add_get("/readyz", _check(lambda: healthy() and ready(), "not ready", notes))
     return app
 
 
@@ -76,11 +79,11 @@ async def _metrics(_request: web.Request) -> web.Response:
 
 
 def _check(
-    check: Callable[[], bool], failure: str
+    check: Callable[[], bool], failure: str, notes: Callable[[], Sequence[str]] = tuple
 ) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def handle(_request: web.Request) -> web.Response:
-        if check():
-            return web.Response(text="ok\n")
-        return web.Response(status=503, text=f"{failure}\n")
+        agreed = check()
+        lines = ["ok" if agreed else failure, *notes()]
+        return web.Response(status=200 if agreed else 503, text="\n".join(lines) + "\n")
 
     return handle

@@ -14,7 +14,7 @@ class _Flushable(Protocol):
 
 
 Child = TypeVar("Child", bound=_Flushable)
-GaugeMode = Literal["livesum", "livemax", "livemostrecent", "max"]
+GaugeMode = Literal["livesum", "livemax", "livemin", "livemostrecent", "max"]
 
 
 class Family(ABC, Generic[Child]):

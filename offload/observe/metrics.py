@@ -115,6 +115,36 @@ POOL_MEASURED_RATE: Final = GaugeFamily(
     mode="livemostrecent",
 )
 
+# Front-end: its cluster
+POOL_MEMBERS: Final = GaugeFamily(
+    REGISTRY,
+    "offload_pool_members",
+    "Workers of the cluster that this front-end asks, by zone.",
+    "zone",
+    mode="livemin",
+)
+CERTIFICATE_GENERATION: Final = GaugeFamily(
+    REGISTRY,
+    "offload_certificate_generation",
+    "Generation of a key that handshakes are served with: the oldest of all processes.",
+    "label",
+    mode="livemin",
+)
+DIRECTORY_AGE: Final = GaugeFamily(
+    REGISTRY,
+    "offload_directory_age_seconds",
+    "Time since the catalogue last answered this front-end.",
+    "frontend",
+    mode="livemax",
+)
+DIRECTORY_REFUSED: Final = GaugeFamily(
+    REGISTRY,
+    "offload_directory_refused_values",
+    "Values in the catalogue that no member signed, or that are older than what was seen.",
+    "frontend",
+    mode="livemax",
+)
+
 # Worker
 WORKER_OPERATIONS: Final = CounterFamily(
     REGISTRY,
@@ -166,6 +196,44 @@ CLUSTER_UNTRUSTED: Final = GaugeFamily(
     "offload_cluster_untrusted_values",
     "Values of the catalogue that this worker refuses: not signed by a member, or older than seen.",
     mode="livemax",
+)
+CLUSTER_KEYS: Final = GaugeFamily(
+    REGISTRY,
+    "offload_cluster_keys",
+    "Keys of the cluster, by state; each generation counts.",
+    "state",
+    mode="livemax",
+)
+CLUSTER_KEYS_SHORT: Final = GaugeFamily(
+    REGISTRY,
+    "offload_cluster_keys_short",
+    "Keys that fewer members hold than is promised.",
+    mode="livemax",
+)
+CLUSTER_MEMBER_KEYS_MISSING: Final = GaugeFamily(
+    REGISTRY,
+    "offload_cluster_member_keys_missing",
+    "Keys that a member is to hold and does not say it holds.",
+    "member",
+    mode="livemax",
+)
+CLUSTER_REPLICATION_SECONDS: Final = HistogramFamily(
+    REGISTRY,
+    "offload_cluster_replication_seconds",
+    "Time from a key's record in the catalogue to the key in this worker's token.",
+    buckets=_LATENCY_BUCKETS,
+)
+CLUSTER_KEY_FAILURES: Final = GaugeFamily(
+    REGISTRY,
+    "offload_cluster_key_failures",
+    "Keys that this worker's token could not take in, wrap or erase when it last tried.",
+    mode="livemax",
+)
+CLUSTER_CATALOGUE_ERRORS: Final = CounterFamily(
+    REGISTRY,
+    "offload_cluster_catalogue_errors_total",
+    "Times that replication was held up by the catalogue, the token or the audit log.",
+    "reason",
 )
 
 # Audit log

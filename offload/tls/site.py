@@ -8,7 +8,7 @@ certificate and key when it is made, so a handshake under way ends with what it 
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from OpenSSL import SSL
 
@@ -39,6 +39,16 @@ class SiteError(Exception):
     """A site cannot be served as configured; the text names the file and the reason."""
 
 
+class Installed(NamedTuple):
+    """tickets_kept: whether tickets issued before are still good; they are not where the site has
+    lost a type of key, since OpenSSL cannot take one out of a context. problems: what could not be
+    used, and why.
+    """
+
+    tickets_kept: bool
+    problems: tuple[str, ...]
+
+
 class Site:
     """One site: its settings, its context, the public keys that its certificates certify.
 
@@ -48,30 +58,43 @@ class Site:
     certificate: it cannot be served then. Replaced as a whole, never changed.
     """
 
-    __slots__ = ("_chains", "_used", "address", "context", "keys", "name", "settings")
+    __slots__ = ("_used", "address", "context", "keys", "name", "settings")
 
     def __init__(self, settings: SiteSettings) -> None:
         """Raises SiteError."""
         self.settings = settings
         self.name = settings.names[0] if settings.names else "default"
         self.keys: Mapping[bytes, SiteKey] = {}
-        self._chains: dict[str, bytes] = {}
         self._used: dict[str, Chain] = {}
         self._renew_context()
-        self._serve({str(path): self._content(path) for path in settings.certificates})
+        used: dict[str, Chain] = {}
+        for path in settings.certificates:
+            used[str(path)] = self._made(str(path), self._content(path), None, used)
+        self._serve(used)
 
-    def install(self, chains: Mapping[str, bytes]) -> bool:
+    @property
+    def skis(self) -> dict[str, bytes]:
+        """The keys by label that handshakes are served with; by file where there are no labels."""
+        return {source: chain.key.ski for source, chain in self._used.items()}
+
+    def install(self, chains: Mapping[str, bytes]) -> Installed:
         """Serve handshakes that begin from now on with the certificates of these key labels.
 
-        chains: PEM, leaf first, by label; those of other labels than the site's are left alone.
-        Returns whether tickets issued before are still good: they are not where the site has lost
-        a type of key, since OpenSSL cannot take one out of a context. Raises SiteError, and goes on
-        as before then.
+        chains: PEM, leaf first, by label; those of other labels than the site's are left alone. A
+        chain that cannot be used leaves its predecessor where it is.
         """
-        chains = {label: chains[label] for label in self.settings.keys if label in chains}
-        if chains == self._chains:
-            return True
-        return self._serve(chains)
+        used: dict[str, Chain] = {}
+        problems = []
+        for label in self.settings.keys:
+            old = self._used.get(label)
+            try:
+                if label in chains:
+                    used[label] = self._made(label, chains[label], old, used)
+            except SiteError as error:
+                problems.append(str(error))
+                if old is not None and old.slot not in _slots(used):
+                    used[label] = old
+        return Installed(self._serve(used), tuple(problems))
 
     def with_chain(self, label: str, chain: bytes) -> "Site":
         """Another site like this one, with this chain (PEM) for one of its keys alone.
@@ -79,43 +102,43 @@ class Site:
         Raises SiteError.
         """
         other = Site(self.settings.model_copy(update={"certificates": ()}))
-        other._serve({label: chain})
+        other._serve({label: self._made(label, chain, None, {})})
         return other
 
-    def _serve(self, chains: dict[str, bytes]) -> bool:
-        used = self._tried(chains)
-        lasting = used.keys() >= self._used.keys()
+    def _made(
+        self, source: str, pem: bytes, old: Chain | None, others: Mapping[str, Chain]
+    ) -> Chain:
+        if old is not None and old.pem == pem:
+            return old
+        try:
+            chain = Chain(pem)
+        except ChainError as error:
+            raise SiteError(f"{source}: site {self.name!r}: {error}") from error
+        if chain.slot in _slots(others):
+            raise SiteError(
+                f"{source}: site {self.name!r}: another certificate has an {chain.slot} key as"
+                " well; keep one for each type of key"
+            )
+        return chain
+
+    def _serve(self, used: dict[str, Chain]) -> bool:
+        """Put into the context what is not there; returns whether its tickets are still good."""
+        if used == self._used:
+            return True
+        lasting = _slots(used) >= _slots(self._used)
         if not lasting:
             self._renew_context()
             self._used = {}
-        for slot, chain in used.items():
-            self._replace(self._used.get(slot), chain)
+        before = {chain.slot: chain for chain in self._used.values()}
+        for chain in used.values():
+            old = before.get(chain.slot)
+            if old is not None and old.key.ski == chain.key.ski and old is not chain:
+                old.vacate(self.context)
+            if old is not chain:
+                chain.use(self.context)
         self.keys = {chain.key.ski: chain.key for chain in used.values()}
-        self._chains, self._used = chains, used
+        self._used = used
         return lasting
-
-    def _tried(self, chains: Mapping[str, bytes]) -> dict[str, Chain]:
-        """The chains by slot. Raises SiteError if any cannot be used."""
-        used: dict[str, Chain] = {}
-        for source, pem in chains.items():
-            try:
-                chain = Chain(pem)
-            except ChainError as error:
-                raise SiteError(f"{source}: site {self.name!r}: {error}") from error
-            if chain.slot in used:
-                raise SiteError(
-                    f"{source}: site {self.name!r}: another certificate has an {chain.slot} key as"
-                    " well; keep one for each type of key"
-                )
-            used[chain.slot] = chain
-        return used
-
-    def _replace(self, old: Chain | None, new: Chain) -> None:
-        if old is not None and old.pem == new.pem:
-            return
-        if old is not None and old.key.ski == new.key.ski:
-            old.vacate(self.context)
-        new.use(self.context)
 
     def _renew_context(self) -> None:
         self.context = self._context()
@@ -195,3 +218,7 @@ class Sites:
             if site is not None:
                 return site
         return self._default
+
+
+def _slots(chains: Mapping[str, Chain]) -> set[str]:
+    return {chain.slot for chain in chains.values()}

@@ -18,7 +18,7 @@ def served_after(before: Issued, after: Issued) -> x509.Certificate | None:
     site = Site(SiteSettings(default=True, keys=("web",), backends=(BACKEND,)))
     site.install({"web": before.chain_pem})
     context = site.context
-    assert site.install({"web": after.chain_pem})
+    assert site.install({"web": after.chain_pem}) == (True, ())
     assert site.context is context
     client = Client()
     shake(Session(site), client, after.key)

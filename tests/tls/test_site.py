@@ -290,7 +290,7 @@ def test_site_without_a_certificate_has_no_keys_until_there_is_one(pki: PKI) -> 
     served = keyed("web")
     assert not served.keys
     issued = numbered(pki, 0)
-    assert served.install({"web": issued.chain_pem, "other": b"not looked at"})
+    assert served.install({"web": issued.chain_pem, "other": b"not looked at"}) == (True, ())
     assert set(served.keys) == {subject_key_identifier(issued.key.public_key())}
     served_by(served, issued)
 
@@ -307,7 +307,7 @@ def test_handshake_under_way_ends_with_the_certificate_it_began_with(
     signing.handshake(client.step())
     assert signing.state is State.SIGNING
     context = served.context
-    assert served.install({"web": new.chain_pem})
+    assert served.install({"web": new.chain_pem}) == (True, ())
     assert served.context is context
     assert signing.request is not None
     signing.resume(sign(old.key, signing.request))
@@ -353,7 +353,7 @@ def test_a_key_that_the_site_lost_is_served_no_more_at_the_price_of_tickets(pki:
     rsa, ecdsa = numbered(pki, 0, "rsa-2048"), numbered(pki, 0)
     served = keyed("web")
     served.install({"web": rsa.chain_pem})
-    assert not served.install({"web": ecdsa.chain_pem})
+    assert served.install({"web": ecdsa.chain_pem}) == (False, ())
     served_by(served, ecdsa)
     assert refusal(served, with_list(lib.SSL_CTX_set1_sigalgs_list, b"rsa_pss_rsae_sha256"))
 
@@ -365,19 +365,22 @@ def test_a_chain_that_cannot_be_used_leaves_everything_as_it_was(pki: PKI) -> No
     before = served.keys
     broken = first.chain_pem + b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
     for chain in (b"", b"no PEM", broken):
-        with pytest.raises(SiteError, match=r"^web: site 'default': "):
-            served.install({"web-rsa": rsa.chain_pem, "web": chain})
-        assert served.keys is before
+        (problem,) = served.install({"web": chain}).problems
+        assert problem.startswith("web: site 'default': ")
+        assert served.keys == before
         served_by(served, first)
-    assert served.install({"web": first.chain_pem, "web-rsa": rsa.chain_pem})
+    # Another key of the site is not held up.
+    assert served.install({"web-rsa": rsa.chain_pem, "web": b"no PEM"}).problems
+    assert served.skis.keys() == {"web", "web-rsa"}
+    served_by(served, first)
 
 
 def test_two_keys_of_one_type_are_refused(pki: PKI) -> None:
     first, second = numbered(pki, 0), numbered(pki, 0, "p-384")
     served = keyed("web", "web-384")
-    with pytest.raises(SiteError, match="has an ECDSA key as well"):
-        served.install({"web": first.chain_pem, "web-384": second.chain_pem})
-    assert not served.keys
+    installed = served.install({"web": first.chain_pem, "web-384": second.chain_pem})
+    assert "has an ECDSA key as well" in installed.problems[0]
+    served_by(served, first)
 
 
 def test_the_same_again_changes_nothing(pki: PKI) -> None:
@@ -385,8 +388,15 @@ def test_the_same_again_changes_nothing(pki: PKI) -> None:
     served = keyed("web")
     served.install({"web": issued.chain_pem})
     before = served.keys
-    assert served.install({"web": issued.chain_pem})
+    assert served.install({"web": issued.chain_pem}) == (True, ())
     assert served.keys is before
+
+
+def test_a_site_whose_only_certificate_is_removed_is_served_no_more(pki: PKI) -> None:
+    served = keyed("web")
+    served.install({"web": numbered(pki, 0).chain_pem})
+    assert served.install({}) == (False, ())
+    assert not served.keys
 
 
 def test_a_canary_is_found_by_its_name_alone(pki: PKI) -> None:
