@@ -20,7 +20,9 @@ from offload.keys.managed import ManagedKey
 
 
 class Contents:
-    """Records by name; `others` has opened bodies by path where a path has no kind of its own."""
+    """Records by name; `others` has opened bodies where a path has no kind of its own, by the first
+    part of the path ('rotations/'), then by path.
+    """
 
     def __init__(self) -> None:
         self.cluster: ClusterRecord | None = None
@@ -33,7 +35,7 @@ class Contents:
         self.appliances: dict[str, ApplianceRecord] = {}
         self.users: dict[str, UserRecord] = {}
         self.frontends: dict[str, FrontendRecord] = {}
-        self.others: dict[str, bytes] = {}
+        self.others: dict[str, dict[str, bytes]] = {}
         self._named: dict[str, dict[str, Any]] = {
             paths.MEMBERS: self.members,
             paths.ALIVE: self.alive,
@@ -57,7 +59,22 @@ class Contents:
         elif prefix in self._named:
             _set(self._named[prefix], name, value)
         else:
-            _set(self.others, path, value)
+            _set(self.others.setdefault(prefix, {}), path, value)
+
+    def at(self, path: str) -> Any:
+        """The record, or the body, that stands at `path`; None if nothing does."""
+        prefix, slash, name = path.partition("/")
+        prefix += slash
+        if path == paths.CLUSTER:
+            return self.cluster
+        if prefix == paths.KEYS:
+            return self.keys.get(bytes.fromhex(name))
+        if prefix == paths.HOLDINGS:
+            ski, _, member = name.partition("/")
+            return self.holdings.get(bytes.fromhex(ski), {}).get(member)
+        if prefix in self._named:
+            return self._named[prefix].get(name)
+        return self.others.get(prefix, {}).get(path)
 
     def _hold(self, name: str, value: HoldingRecord | None) -> None:
         ski, _, member = name.partition("/")

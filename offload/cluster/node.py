@@ -22,8 +22,8 @@ from offload.token.base import ReplicatedToken
 P = ParamSpec("P")
 R = TypeVar("R")
 
-Changes = Mapping[str, Record | ManagedKey | None]
-"""What is to stand at each path; None removes."""
+Changes = Mapping[str, Record | ManagedKey | bytes | None]
+"""What is to stand at each path: a record or the bytes of a body; None removes."""
 
 # Calls into a token that waits for an HSM wait side by side.
 _THREADS = 8
@@ -80,16 +80,18 @@ class Node:
         await self.view.reached(revision)
         return revision
 
-    def _sealed(self, path: str, value: Record | ManagedKey | None) -> Write:
+    def _sealed(self, path: str, value: Record | ManagedKey | bytes | None) -> Write:
         version = self.view.version_of(path) + 1
         if value is None and not path.startswith(VERSIONED):
             return Delete(path)
         return Put(path, self.signer.seal(path, _body(value, version)))
 
 
-def _body(value: Record | ManagedKey | None, version: int) -> bytes:
+def _body(value: Record | ManagedKey | bytes | None, version: int) -> bytes:
     if value is None:
         return removal(version)
+    if isinstance(value, bytes):
+        return value
     if isinstance(value, ManagedKey):
         return replace(value, version=version).body()
     if "version" in type(value).model_fields:

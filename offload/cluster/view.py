@@ -29,6 +29,7 @@ from offload.catalogue.records import (
     HoldingRecord,
     LabelRecord,
     MemberRecord,
+    Record,
     UserRecord,
 )
 from offload.cluster.contents import Contents
@@ -49,6 +50,7 @@ _log = get_logger("cluster.view")
 _PAGE = 1000
 _CHUNK = 250  # values that one thread verifies in one go: some 25 ms
 _LONGEST_WAIT = 5.0
+_LATER = (paths.HOLDINGS, paths.USAGE)
 
 Callback = Callable[[Sequence[str]], None]
 
@@ -94,7 +96,7 @@ class View:
         seen: Mapping[str, int] | None = None,
         keep: Sequence[str] = (),
     ) -> View:
-        """Load everything and start to watch; holdings enter soon after, see `complete`.
+        """Load everything and start to watch; holdings and usage enter later, see `complete`.
 
         seen: versions by path that are the least to be accepted, from an earlier run.
         keep: prefixes whose values `sealed` is to have. Raises CatalogueError, and NotFounded if
@@ -188,8 +190,18 @@ class View:
 
     def raw(self, prefix: str) -> Mapping[str, bytes]:
         """Bodies of values that have no record here, by path, in order of their paths."""
-        others = self._contents.others
+        kind = prefix[: prefix.find("/") + 1]
+        others = self._contents.others.get(kind, {})
         return {path: others[path] for path in sorted(others) if path.startswith(prefix)}
+
+    def at(self, path: str) -> Record | ManagedKey | bytes | None:
+        """The record at a path, its body where it has no record here; None if nothing is there."""
+        value: Record | ManagedKey | bytes | None = self._contents.at(path)
+        return value
+
+    def signer_of(self, path: str) -> str:
+        """Who signed what stands there; '' if nobody did."""
+        return self._signers.get(path, "")
 
     def opened(self, path: str, value: bytes) -> bytes:
         """The body of a value that was read elsewhere, if a present member signed it for that path.
@@ -248,7 +260,7 @@ class View:
     async def _load(self) -> None:
         """Read everything; what is not there any more goes. Members come first: they sign.
 
-        Holdings, which outnumber all else, wait to be verified until all else is there.
+        Holdings and usage, which outnumber all else, wait to be verified until all else is there.
         """
         members = await self._catalogue.list(paths.MEMBERS)
         self._admit_claimed(members.entries)
@@ -260,10 +272,8 @@ class View:
             found.update(entry.key for entry in page.entries)
             # A member changed meanwhile comes by the watch, which begins before these pages.
             events = [Event(*one) for one in page.entries if not one.key.startswith(paths.MEMBERS)]
-            self._later += [one for one in events if one.key.startswith(paths.HOLDINGS)]
-            changed += await self._take(
-                [one for one in events if not one.key.startswith(paths.HOLDINGS)]
-            )
+            self._later += [one for one in events if one.key.startswith(_LATER)]
+            changed += await self._take([one for one in events if not one.key.startswith(_LATER)])
             more = page.more and bool(page.entries)
             after = page.entries[-1].key if more else ""
         for path in [path for path in self._revisions if path not in found]:
@@ -273,7 +283,7 @@ class View:
         self._told(self.revision, changed)
 
     async def _complete(self) -> None:
-        """Take in the holdings that were read; from here on everything read is seen."""
+        """Take in what was left for later; from here on everything read is seen."""
         later, self._later = self._later, []
         self._told(self._loaded, await self._take(later))
 

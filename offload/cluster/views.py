@@ -61,6 +61,30 @@ class KeyPage(View):
     next: str
 
 
+class RequestView(View):
+    """A certification request (PEM, RFC 2986), signed by the key."""
+
+    ski: str
+    request: str
+
+
+class ExportView(View):
+    """A key enclosed to the recipient, base64; public_key: PEM. `ImportKey` takes it as it is."""
+
+    ski: str
+    label: str
+    generation: int
+    public_key: str
+    enclosed: str = Field(repr=False)
+
+
+class RollView(View):
+    """The cluster key of today, and how many keys are still wrapped under an older one."""
+
+    cluster_key: int
+    keys_left: int
+
+
 class MemberView(View):
     """A worker. state: pending, present or removed."""
 

@@ -43,6 +43,16 @@ class KeyPolicy:
     frontends: tuple[str, ...] = ("*",)
     audit_signatures: bool = False
 
+    def covers_site(self, name: str) -> bool:
+        """Whether the key may serve that name; a pattern is covered by itself."""
+        name = name.lower()
+        wildcard = "*." + name.partition(".")[2]
+        return not self.sites or any(site.lower() in (name, wildcard) for site in self.sites)
+
+    def allows_frontend(self, name: str) -> bool:
+        """Whether that front-end may use the key, if it is registered."""
+        return "*" in self.frontends or name in self.frontends
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManagedKey:

@@ -17,12 +17,15 @@ def test_each_kind_has_its_place() -> None:
     contents.put("members/a", member_record("a"))
     contents.put(f"holdings/{SKI.hex()}/a", holding)
     contents.put("approvals/7", b"{}")
+    assert contents.at(f"holdings/{SKI.hex()}/a") == holding
+    assert contents.at("approvals/7") == b"{}"
+    assert contents.at("keys/" + SKI.hex()) is None
     assert vars(contents).items() >= {
         "cluster": cluster_record(),
         "members": {"a": member_record("a")},
         "holdings": {SKI: {"a": holding}},
-        "others": {"approvals/7": b"{}"},
+        "others": {"approvals/": {"approvals/7": b"{}"}},
     }.items()
     for path in ("cluster", "members/a", f"holdings/{SKI.hex()}/a", "approvals/7", "users/none"):
         contents.put(path, None)
-    assert not any((contents.cluster, contents.members, contents.holdings, contents.others))
+        assert contents.at(path) is None
