@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from typing import Any, Final, NoReturn
 
 from aiohttp import web
@@ -24,6 +25,7 @@ from offload.cluster.acts import Act
 MAX_BODY: Final = 256 * 1024
 """Bytes; a certificate chain has some thousands."""
 BODY_SECONDS: Final = 10.0
+_EXACT: Final = 2**53
 
 
 async def read_body(request: web.Request) -> bytes:
@@ -58,7 +60,12 @@ def read_object(request: web.Request, body: bytes) -> dict[str, Any]:
     if request.content_type != "application/json":
         raise Problem(MEDIA, f"a body of type {request.content_type!r} is not read")
     try:
-        values = json.loads(body, parse_constant=_no_number, object_pairs_hook=_no_repeats)
+        values = json.loads(
+            body,
+            parse_float=_number,
+            parse_constant=_no_number,
+            object_pairs_hook=_no_repeats,
+        )
     except (ValueError, RecursionError):
         raise Problem(MALFORMED, "the body is not JSON in UTF-8") from None
     if not isinstance(values, dict):
@@ -78,6 +85,14 @@ def _refuse_fields(values: dict[str, Any], names: tuple[str, ...]) -> None:
         if name in values:
             error = FieldProblem(field=name, problem="is in the path")
             raise Problem(INVALID, f"{name} is in the path: leave it out", errors=(error,))
+
+
+def _number(text: str) -> float:
+    # JSON has one kind of number: 5.0 is as good an integer as 5.
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return int(value) if value.is_integer() and abs(value) < _EXACT else value
 
 
 def _no_number(name: str) -> NoReturn:

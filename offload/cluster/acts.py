@@ -28,7 +28,17 @@ KeyId = Annotated[
 """A label (its current generation), LABEL@GENERATION, or an SKI of 40 hexadecimal digits."""
 ApprovalId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 Seconds = Annotated[float, Field(ge=0, le=10 * 365 * 86400)]
-SitePattern = Annotated[str, StringConstraints(min_length=1, max_length=253)]
+SitePattern = Annotated[
+    str,
+    StringConstraints(
+        min_length=1, max_length=253, pattern=r"^(\*\.)?[A-Za-z0-9_:][A-Za-z0-9._:-]*$"
+    ),
+]
+"""A DNS name, *.NAME for one label below it, or an address."""
+FrontendPattern = Annotated[
+    str, StringConstraints(max_length=64, pattern=r"^(\*|[A-Za-z0-9][A-Za-z0-9._-]*)$")
+]
+"""A front-end's name, or * for all."""
 
 
 class Act(BaseModel):
@@ -85,7 +95,7 @@ class CreateKey(Act):
     label: Label
     algorithm: Algorithm = Algorithm("p-256")
     sites: tuple[SitePattern, ...] = ()
-    frontends: tuple[str, ...] = ("*",)
+    frontends: tuple[FrontendPattern, ...] = ("*",)
     audit_signatures: bool = False
     exportable: bool = False
     replicated: bool = True
@@ -103,7 +113,7 @@ class ImportKey(Act):
     public_key: str = Field(description="SubjectPublicKeyInfo, PEM")
     enclosed: str = Field(repr=False)
     sites: tuple[SitePattern, ...] = ()
-    frontends: tuple[str, ...] = ("*",)
+    frontends: tuple[FrontendPattern, ...] = ("*",)
     audit_signatures: bool = False
     exportable: bool = False
     activates: AwareDatetime | None = None
@@ -124,7 +134,7 @@ class SetKeyPolicy(Act):
     name = "key.policy"
     key: KeyId
     sites: tuple[SitePattern, ...] | None = None
-    frontends: tuple[str, ...] | None = None
+    frontends: tuple[FrontendPattern, ...] | None = None
     audit_signatures: bool | None = None
 
 

@@ -44,6 +44,12 @@ async def test_no_body_is_one_without_fields(rest: Rest) -> None:
     assert rest.done == [DestroyKey(key="www")]
 
 
+async def test_a_number_is_an_integer_however_it_is_written(rest: Rest) -> None:
+    await rest.ask("kim", "POST", "/v1/keys/www/destroy", data=b'{"wait_seconds": 5.0}')
+    answer = await rest.ask("olga", "POST", "/v1/cluster/policy", data=b'{"copies": 3.0}')
+    assert answer.json()["copies"] == 3
+
+
 async def test_dates_and_lists_are_json(rest: Rest) -> None:
     body = {"label": "www", "sites": ["a.example"], "activates": "2030-01-01T00:00:00+01:00"}
     await rest.ask("kim", "POST", "/v1/keys", body)
@@ -56,6 +62,7 @@ async def test_dates_and_lists_are_json(rest: Rest) -> None:
         (b"{", 400),
         (b"\xff", 400),
         (b'{"label": NaN}', 400),
+        (b'{"label": 1e999}', 400),
         (b'{"label": "a", "label": "b"}', 400),
         (b"[" * 50_000, 400),
         (b"[]", 422),
