@@ -1,11 +1,16 @@
 """The token that the configuration names."""
 
+import os
 from collections.abc import Callable
+from typing import NoReturn
 
 from offload.config import Pkcs11TokenSettings, SoftwareTokenSettings, TokenSettings
 from offload.token.base import ReplicatedToken, TokenError
 from offload.token.passphrase import credential, read_passphrase, read_pin
 from offload.token.software import SoftwareToken
+
+# Bytes of an error's text: what a pipe takes at once (pipe(7), PIPE_BUF).
+_TEXT = 4096
 
 
 def opens_before_fork(settings: TokenSettings) -> bool:
@@ -30,12 +35,40 @@ def open_token(settings: TokenSettings) -> ReplicatedToken:
 def opener(settings: TokenSettings) -> Callable[[], ReplicatedToken]:
     """Opens now what may be opened before a fork, the rest when it is called.
 
-    Each process calls it once. Raises, both times, what `open_token` raises.
+    Each process calls it once. Raises, both times, what `open_token` raises. Called without
+    threads: an HSM is opened once in a process of its own, so that what is wrong with its settings
+    is found now, and a wrong PIN is tried once rather than by every process that is started again.
     """
     if not opens_before_fork(settings):
+        _rehearse(settings)
         return lambda: open_token(settings)
     token = open_token(settings)
     return lambda: token
+
+
+def _rehearse(settings: TokenSettings) -> None:
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        _try_and_tell(settings, writing)
+    os.close(writing)
+    with open(reading, "rb") as told:
+        text = told.read().decode(errors="replace")
+    _, status = os.waitpid(child, 0)
+    if status != 0:
+        raise TokenError(text or f"the HSM's library broke its process (status {status})")
+
+
+def _try_and_tell(settings: TokenSettings, writing: int) -> NoReturn:
+    """In the child: never returns into what its parent was doing."""
+    code = 1
+    try:
+        open_token(settings).close()
+        code = 0
+    except Exception as error:
+        os.write(writing, str(error).encode()[:_TEXT])
+    finally:
+        os._exit(code)
 
 
 def _open_pkcs11(settings: Pkcs11TokenSettings) -> ReplicatedToken:
