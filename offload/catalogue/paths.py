@@ -48,6 +48,8 @@ CHECKPOINTS: Final = "checkpoints/"
 """checkpoints/<worker>: the head of its audit chain, signed; below it the countersignatures."""
 USAGE: Final = "usage/"
 """usage/<worker>/<ski>: signatures made."""
+RESTORING: Final = "restoring"
+"""There while a backup is being restored, with its digest; nothing else is of use then."""
 
 PUBLIC: Final = (CLUSTER, MEMBERS, ALIVE, CERTIFICATES)
 """What a front-end may read."""

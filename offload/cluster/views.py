@@ -210,3 +210,15 @@ class FrontendList(View):
     """All front-ends, ordered by name."""
 
     frontends: tuple[FrontendView, ...]
+
+
+class BackupView(View):
+    """A copy of the catalogue, signed by `member`; write `backup` into a file as it is (UTF-8).
+
+    sha256: of that file, in hexadecimal; entries: values in it.
+    """
+
+    member: str
+    entries: int
+    sha256: str
+    backup: str
