@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from offload.cli import certificate, check, demo, init, key, serve
+from offload.cli import certificate, check, cluster, demo, init, key, serve
 from offload.cli.failure import Complaint, Failure, render
 
 SUCCESS, FAILED, USAGE = 0, 1, 2
@@ -29,6 +29,7 @@ app.command("worker")(serve.worker)
 app.command("check")(check.check)
 app.add_typer(key.app, name="key")
 app.add_typer(certificate.app, name="certificate")
+app.add_typer(cluster.app, name="cluster")
 app.command("demo")(demo.demo)
 
 

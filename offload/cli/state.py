@@ -13,10 +13,7 @@ paths in its files are relative, so it may be moved.
 from __future__ import annotations
 
 import secrets
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,9 +22,8 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from offload.cli.failure import Failure
+from offload.cli.building import built_beside, write_configuration, write_identity
 from offload.cli.files import write_public, write_secret
-from offload.cli.toml import dumps
 from offload.cluster.authority import Authority, Identity, pem
 from offload.cluster.profile import CertificateProfile
 from offload.keys.algorithm import Algorithm
@@ -38,6 +34,8 @@ SITE_NAMES = ("localhost", "127.0.0.1", "::1")
 SITE_DAYS = 365
 KEYS = {"localhost-p256": "p-256", "localhost-rsa": "rsa-2048"}
 SITE_AUTHORITY = Path("certificates", "authority.pem")
+
+_COMMAND = "offload init"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,37 +66,11 @@ class Plan:
 def create(directory: Path, plan: Plan, now: datetime | None = None) -> None:
     """Make the state directory; raises Failure if anything is in its place."""
     now = now or datetime.now(UTC)
-    with _built_beside(directory) as place:
+    with built_beside(directory) as place:
         front_end = _identities(place, plan, now)
         records = _token(place)
         certificates = _certificates(place, records, now)
         _configurations(place, plan, front_end, certificates)
-
-
-@contextmanager
-def _built_beside(directory: Path) -> Iterator[Path]:
-    directory = directory.absolute()
-    if directory.is_symlink() or (directory.exists() and not _is_empty(directory)):
-        raise _occupied(directory)
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    place = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
-    try:
-        yield place
-        try:
-            # Replaces an empty directory, and fails if somebody has put something there since.
-            place.rename(directory)
-        except OSError:
-            raise _occupied(directory) from None
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
-
-
-def _is_empty(directory: Path) -> bool:
-    return directory.is_dir() and not any(directory.iterdir())
-
-
-def _occupied(directory: Path) -> Failure:
-    return Failure(f"{directory} exists already", "name a directory that is empty or not there yet")
 
 
 def _identities(place: Path, plan: Plan, now: datetime) -> Identity:
@@ -108,15 +80,10 @@ def _identities(place: Path, plan: Plan, now: datetime) -> Identity:
     write_public(place / "authority" / "authority.pem", authority.certificate_pem())
     write_secret(place / "authority" / "authority.key", authority.key_pem())
     front_end = authority.issue_frontend("frontend-1", now)
-    _write_identity(place, "frontend-1", front_end)
+    write_identity(place, "identities", "frontend-1", front_end)
     for name in plan.workers:
-        _write_identity(place, name, authority.issue_worker(name, now))
+        write_identity(place, "identities", name, authority.issue_worker(name, now))
     return front_end
-
-
-def _write_identity(place: Path, name: str, identity: Identity) -> None:
-    write_public(place / "identities" / f"{name}.pem", identity.certificate)
-    write_secret(place / "identities" / f"{name}.key", identity.key)
 
 
 def _token(place: Path) -> list[KeyRecord]:
@@ -152,17 +119,11 @@ def _public_key(record: KeyRecord) -> CertificatePublicKeyTypes:
 
 def _configurations(place: Path, plan: Plan, front_end: Identity, certificates: list[str]) -> None:
     log = {"level": "info", "format": plan.log_format}
-    _write_configuration(
-        place / "frontend.toml", {"log": log, "frontend": _frontend(plan, certificates)}
-    )
+    frontend = {"log": log, "frontend": _frontend(plan, certificates)}
+    write_configuration(place / "frontend.toml", frontend, _COMMAND)
     for name, worker in plan.workers.items():
         table = {"log": log, "worker": _worker(name, worker, front_end)}
-        _write_configuration(place / worker.file, table)
-
-
-def _write_configuration(path: Path, table: Mapping[str, Any]) -> None:
-    head = "# Made by 'offload init'. Paths are relative to this file.\n\n"
-    write_public(path, (head + dumps(table)).encode())
+        write_configuration(place / worker.file, table, _COMMAND)
 
 
 def _frontend(plan: Plan, certificates: list[str]) -> dict[str, Any]:

@@ -90,10 +90,11 @@ class Members:
         self.nodes: dict[str, Node] = {}
         self.founded: Founded | None = None
 
-    async def found(self, name: str = "worker-1") -> Node:
+    async def found(self, name: str = "worker-1", now: datetime = NOW) -> Node:
         token = make_token(self.directory / name)
         standing = Standing(zone="a", address="127.0.0.1:2407", api="127.0.0.1:8443")
-        self.founded = prepare(token, Plan("example", name, "alice", standing), NOW)
+        self.clock.now = now
+        self.founded = prepare(token, Plan("example", name, "alice", standing), now)
         await publish(self.catalogue, self.founded)
         return await self.start(name, self.founded.member.key, token)
 

@@ -1,0 +1,109 @@
+"""Founding a cluster: the first member's directory, and the catalogue's first records."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from offload.catalogue.base import Catalogue, CatalogueUnavailable
+from offload.catalogue.opening import open_catalogue
+from offload.cli.building import (
+    built_beside,
+    require_free,
+    write_configuration,
+    write_identity,
+)
+from offload.cli.failure import Failure
+from offload.cli.files import write_public
+from offload.cli.member_plan import (
+    TRUST,
+    FrontendPlan,
+    MemberPlan,
+    failures,
+    fresh_token,
+    write_frontend,
+    write_member,
+)
+from offload.cluster.founding import Founded, Plan, prepare, publish, require_none
+from offload.config import SqliteSettings
+
+_COMMAND = "offload cluster create"
+
+
+async def create(
+    directory: Path,
+    cluster: str,
+    officer: str,
+    plan: MemberPlan,
+    now: datetime,
+    frontends: Sequence[FrontendPlan] = (),
+) -> None:
+    """Make the directory, then write the catalogue.
+
+    Raises Failure; then the directory is not there, unless the catalogue may have been written.
+    """
+    require_free(directory)
+    standing = plan.standing()
+    names = tuple(one.name for one in frontends)
+    settings = plan.catalogue_settings(directory)
+    with failures():
+        if not isinstance(settings, SqliteSettings) or settings.path.exists():
+            await _refuse_taken(await open_catalogue(settings))
+        with built_beside(directory) as place:
+            with fresh_token(place, plan) as token:
+                asked = Plan(cluster, plan.member, officer, standing, names)
+                founded = prepare(token, asked, now)
+            _write(place, plan, officer, founded, frontends)
+        # In this order: a catalogue whose keys are in no directory would be of no use to anybody.
+        try:
+            await _publish(await open_catalogue(settings), founded)
+        except CatalogueUnavailable as error:
+            raise Failure(
+                f"{error}; the catalogue may have the new cluster all the same",
+                f"{directory} is kept: run its worker; if that finds no cluster, remove the "
+                "directory and create it again",
+            ) from error
+        except BaseException:
+            shutil.rmtree(directory)
+            raise
+
+
+async def _refuse_taken(catalogue: Catalogue) -> None:
+    try:
+        await require_none(catalogue)
+    finally:
+        await catalogue.close()
+
+
+async def _publish(catalogue: Catalogue, founded: Founded) -> None:
+    try:
+        await publish(catalogue, founded)
+    finally:
+        await catalogue.close()
+
+
+def _write(
+    place: Path,
+    plan: MemberPlan,
+    officer: str,
+    founded: Founded,
+    frontends: Sequence[FrontendPlan],
+) -> None:
+    (place / "identities").mkdir(mode=0o700)
+    (place / "users").mkdir(mode=0o700)
+    write_public(place / TRUST, founded.authority)
+    write_identity(place, "identities", plan.member, founded.member)
+    write_identity(place, "users", officer, founded.officer)
+    write_member(place, plan, _COMMAND)
+    client = {
+        "server": f"https://{plan.standing().api}",
+        "certificate": f"users/{officer}.pem",
+        "key": f"users/{officer}.key",
+        "trust": TRUST,
+    }
+    write_configuration(place / "client.toml", client, _COMMAND)
+    for frontend in frontends:
+        write_identity(place, "identities", frontend.name, founded.frontends[frontend.name])
+        write_frontend(place, plan, frontend, _COMMAND)
