@@ -10,8 +10,10 @@ from offload.cluster.approval_service import ApprovalService
 from offload.cluster.bearer import Bearers
 from offload.cluster.cluster_service import ClusterService
 from offload.cluster.enrolment import Enrolment
+from offload.cluster.frontend_service import FrontendService
 from offload.cluster.intents import Intents
 from offload.cluster.invitation import Invitations
+from offload.cluster.key_service import KeyService
 from offload.cluster.management import Management
 from offload.cluster.node import Node
 from offload.cluster.replication import Replicator
@@ -37,8 +39,11 @@ class Services:
         bearers = Bearers(node)
         authority = TokenAuthority(node)
         enrolment = Enrolment(node, authority, Invitations(node))
-        replicator = Replicator(node, intents=Intents(node))
+        intents = Intents(node)
+        replicator = Replicator(node, intents=intents)
         handlers = (
+            KeyService(node, intents).handlers,
+            FrontendService(node, authority).handlers,
             ApprovalService(node).handlers,
             ClusterService(node).handlers,
             UserService(node, authority.issue_client, bearers).handlers,

@@ -19,7 +19,7 @@ from time import monotonic
 from offload.observe import metrics, multiprocess
 from offload.observe.log import get_logger
 from offload.worker.board import Board, State
-from offload.worker.hardening import end_with_parent
+from offload.worker.hardening import end_with_parent, name_process
 from offload.worker.serving import hand_over
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
@@ -212,6 +212,7 @@ class Supervisor:
                 signal.signal(number, signal.SIG_IGN)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             end_with_parent(parent, signal.SIGTERM)
+            name_process(child.role)
             self._selector.close()
             self._listener.close()
             child.run()

@@ -11,7 +11,7 @@ import os
 import signal
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -165,6 +165,15 @@ class Cluster:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
+    def kill_manager(self, name: str) -> None:
+        """End the member's management process alone."""
+        (manager,) = (
+            pid
+            for pid in _children(self._running(name).pid)
+            if Path(f"/proc/{pid}/comm").read_text().strip() == "offload-manager"
+        )
+        os.kill(manager, signal.SIGKILL)
+
     def stop(self, name: str) -> int:
         """Let the member drain; its exit status."""
         return self._running(name).stop()
@@ -187,7 +196,8 @@ class Cluster:
         async with aiohttp.ClientSession(base, connector=connector, timeout=timeout) as session:
             yield session
 
-    async def link(self, member: str, front_end: str = FRONT_END) -> FrontEnd:
+    @asynccontextmanager
+    async def link(self, member: str, front_end: str = FRONT_END) -> AsyncIterator[FrontEnd]:
         """A link to the member, as that front-end."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
@@ -195,7 +205,13 @@ class Cluster:
         context.load_cert_chain(
             self.directory / f"{front_end}.pem", self.directory / f"{front_end}.key"
         )
-        return await FrontEnd.connect(self.members[member].ports[0], context)
+        link = await FrontEnd.connect(self.members[member].ports[0], context)
+        try:
+            yield link
+        finally:
+            link.close()
+            with suppress(OSError):
+                await link.writer.wait_closed()
 
 
 async def found(
@@ -285,6 +301,14 @@ async def _users(cluster: Cluster, node: Node) -> None:
         made = await service.handlers[CreateUser](officer, act)
         assert isinstance(made, UserView)
         cluster.write_identity(name, Identity(made.certificate.encode(), key_pem(key)))
+
+
+def _children(pid: int) -> list[int]:
+    return [
+        int(child)
+        for task in Path(f"/proc/{pid}/task").iterdir()
+        for child in (task / "children").read_text().split()
+    ]
 
 
 def _secret(path: Path, content: bytes) -> None:

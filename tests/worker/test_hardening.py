@@ -36,6 +36,14 @@ def test_dumps_are_forbidden() -> None:
     assert in_child(check) == 0
 
 
+def test_a_process_is_called_by_its_role() -> None:
+    def check() -> bool:
+        hardening.name_process("manager")
+        return Path("/proc/self/comm").read_text() == "offload-manager\n"
+
+    assert in_child(check) == 0
+
+
 def _prctl(option: int) -> int:
     import ctypes
 
