@@ -10,6 +10,7 @@ from aiohttp import web
 
 from offload.admin.problem import INTERNAL, Problem, of_http
 from offload.cluster.actor import Actor
+from offload.observe import metrics
 from offload.observe.log import get_logger
 
 ACTOR: Final = web.RequestKey("actor", Actor)
@@ -31,6 +32,7 @@ async def observed(request: web.Request, handler: Handler) -> web.StreamResponse
     response = await _answered(request, handler)
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
+    metrics.API_REQUESTS.labels(str(response.status)).inc()
     actor = request.get(ACTOR)
     _log.info(
         "request",

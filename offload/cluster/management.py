@@ -31,6 +31,7 @@ from offload.cluster.node import Node
 from offload.cluster.roles import allowed, roles_for
 from offload.keys.algorithm import UnsupportedKey
 from offload.keys.state import IllegalStep
+from offload.observe import metrics
 from offload.observe.log import get_logger
 from offload.token.base import (
     KeyNotFound,
@@ -147,6 +148,7 @@ class Management:
         """As `_recorded`, of what cannot be undone any more: a log that is broken by now is told of
         in the ordinary one, and stops the next act.
         """
+        metrics.MANAGEMENT_ACTS.labels(act.name, outcome).inc()
         try:
             await self._recorded(actor, act, outcome, approval=approval, detail=detail)
         except Unavailable as error:

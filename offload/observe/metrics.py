@@ -236,6 +236,18 @@ CLUSTER_CATALOGUE_ERRORS: Final = CounterFamily(
     "reason",
 )
 
+# Management
+MANAGEMENT_ACTS: Final = CounterFamily(
+    REGISTRY,
+    "offload_management_acts_total",
+    "Acts of management that change something, and refused reads, by act and outcome.",
+    "act",
+    "outcome",
+)
+API_REQUESTS: Final = CounterFamily(
+    REGISTRY, "offload_api_requests_total", "Requests to the REST API, by status.", "status"
+)
+
 # Audit log
 AUDIT_RECORDS: Final = CounterFamily(
     REGISTRY, "offload_audit_records_total", "Records appended to the audit log, by kind.", "kind"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
+from typing import Any
 from uuid import uuid4
 
 import pytest
 import schemathesis
 from aiohttp import web
 from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis.core.result import Ok
 from schemathesis.generation import GenerationMode
 from schemathesis.schemas import APIOperation, BaseSchema
 from support.pki import PKI
@@ -73,8 +75,9 @@ def schema(url: str) -> BaseSchema:
     return schemathesis.openapi.from_url(f"{url}/v1/openapi.json")
 
 
-def operations(schema: BaseSchema) -> Iterator[APIOperation]:
+def operations(schema: BaseSchema) -> Iterator[APIOperation[Any, Any, Any, Any]]:
     for result in schema.get_all_operations():
+        assert isinstance(result, Ok), result
         yield result.ok()
 
 
@@ -88,7 +91,7 @@ def test_requests_are_taken_and_refused_as_described(
     assert asked > len(ROUTES)
 
 
-def _check(operation: APIOperation, mode: GenerationMode) -> int:
+def _check(operation: APIOperation[Any, Any, Any, Any], mode: GenerationMode) -> int:
     asked = 0
 
     @settings(
@@ -99,7 +102,7 @@ def _check(operation: APIOperation, mode: GenerationMode) -> int:
         suppress_health_check=list(HealthCheck),
     )
     @given(case=operation.as_strategy(generation_mode=mode))
-    def check(case: schemathesis.Case) -> None:
+    def check(case: schemathesis.Case[Any]) -> None:
         nonlocal asked
         asked += 1
         if mode is GenerationMode.POSITIVE and case.headers and "Idempotency-Key" in case.headers:
