@@ -154,8 +154,9 @@ class ClientConnection(asyncio.BufferedProtocol):
 
     def _ask(self) -> None:
         """Submit the signature that the session waits for to the pool."""
-        session = self._session
+        session, service = self._session, self._service
         assert session is not None
+        assert service is not None
         assert session.request is not None
         request = session.request
         self._submit(
@@ -165,7 +166,7 @@ class ClientConnection(asyncio.BufferedProtocol):
                 request.scheme,
                 request.version,
                 request.payload,
-                self.server_name or "",
+                service.site.stated_name(self.server_name),
                 self._client_address(),
                 self._answered,
             )

@@ -58,12 +58,15 @@ class Site:
     certificate: it cannot be served then. Replaced as a whole, never changed.
     """
 
-    __slots__ = ("_used", "address", "context", "keys", "name", "settings")
+    __slots__ = ("_names", "_parents", "_used", "address", "context", "keys", "name", "settings")
 
     def __init__(self, settings: SiteSettings) -> None:
         """Raises SiteError."""
         self.settings = settings
         self.name = settings.names[0] if settings.names else "default"
+        names = [name.lower() for name in settings.names]
+        self._names = frozenset(names)
+        self._parents = frozenset(name[2:] for name in names if name.startswith("*."))
         self.keys: Mapping[bytes, SiteKey] = {}
         self._used: dict[str, Chain] = {}
         self._renew_context()
@@ -71,6 +74,19 @@ class Site:
         for path in settings.certificates:
             used[str(path)] = self._made(str(path), self._content(path), None, used)
         self._serve(used)
+
+    def stated_name(self, server_name: str | None) -> str:
+        """The server name that a worker is told a handshake of this site is for.
+
+        The client's, if the site answers to it. The default site gets clients that send none, or
+        another (RFC 6066, 3): for them it is the first of the site's own, for a key's policy is
+        about sites. "" for none at all.
+        """
+        if server_name is not None and (
+            server_name in self._names or server_name.partition(".")[2] in self._parents
+        ):
+            return server_name
+        return self.settings.names[0] if self.settings.names else server_name or ""
 
     @property
     def skis(self) -> dict[str, bytes]:

@@ -260,6 +260,33 @@ def test_names_are_found_whatever_their_case_in_the_settings(ecdsa: Issued) -> N
     assert chosen.choose("www.example.org") is chosen.choose("a.example.net") is chosen.all[0]
 
 
+@pytest.mark.parametrize(
+    ("asked", "stated"),
+    [
+        ("site.test", "site.test"),
+        ("a.shop.test", "a.shop.test"),
+        ("b.a.shop.test", "Site.test"),
+        ("other.test", "Site.test"),
+        (None, "Site.test"),
+    ],
+)
+def test_workers_are_told_a_name_of_the_site(ecdsa: Issued, asked: str | None, stated: str) -> None:
+    settings = SiteSettings(
+        names=("Site.test", "*.shop.test"),
+        certificates=(ecdsa.certificate_path,),
+        backends=(BACKEND,),
+    )
+    assert Site(settings).stated_name(asked) == stated.lower()
+
+
+def test_a_site_without_a_name_states_what_the_client_asked_for(ecdsa: Issued) -> None:
+    settings = SiteSettings(
+        default=True, certificates=(ecdsa.certificate_path,), backends=(BACKEND,)
+    )
+    assert Site(settings).stated_name("other.test") == "other.test"
+    assert Site(settings).stated_name(None) == ""
+
+
 def test_site_is_called_by_its_first_name(ecdsa: Issued) -> None:
     named, default = sites(ecdsa, {"names": ("b.test", "a.test")}, {"default": True}).all
     assert (named.name, default.name) == ("b.test", "default")

@@ -20,13 +20,13 @@ class CanaryFailed(Exception):
 async def rehearse(site: Site, name: str, pool: Signer) -> None:
     """Make a whole handshake with the site in memory, signed by a worker. Raises CanaryFailed.
 
-    name: what the client in memory asks for, and what the worker hears as server name.
+    name: what the client in memory asks for; the worker hears of it as it does of any client's.
     """
     rehearsal = Rehearsal(Session(site), name)
     try:
         request = rehearsal.begin()
         while request is not None:
-            request = rehearsal.resume(await _signed(request, name, pool))
+            request = rehearsal.resume(await _signed(request, site.stated_name(name), pool))
         if not rehearsal.complete:
             raise CanaryFailed("the handshake stopped halfway")
     except (SigningError, TLSError) as error:
