@@ -17,6 +17,8 @@ from offload.cluster.key_service import KeyService
 from offload.cluster.management import Management
 from offload.cluster.node import Node
 from offload.cluster.replication import Replicator
+from offload.cluster.rotation_service import RotationService
+from offload.cluster.rotator import Rotator
 from offload.cluster.token_authority import TokenAuthority
 from offload.cluster.user_service import UserService
 
@@ -41,8 +43,10 @@ class Services:
         enrolment = Enrolment(node, authority, Invitations(node))
         intents = Intents(node)
         replicator = Replicator(node, intents=intents)
+        keys = KeyService(node, intents)
         handlers = (
-            KeyService(node, intents).handlers,
+            keys.handlers,
+            RotationService(node, keys.creation).handlers,
             FrontendService(node, authority).handlers,
             ApprovalService(node).handlers,
             ClusterService(node).handlers,
@@ -52,5 +56,5 @@ class Services:
             management=Management(node, handlers),
             bearers=bearers,
             enrolment=enrolment,
-            tasks={"replication": replicator.run},
+            tasks={"replication": replicator.run, "rotation": Rotator(node).run},
         )

@@ -14,11 +14,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_der_publ
 
 from offload.audit.sink import AuditUnavailable
 from offload.catalogue import paths
-from offload.catalogue.base import CatalogueError, Conflict
+from offload.catalogue.base import CatalogueError, Conflict, Unchanged
 from offload.catalogue.records import CertificateRecord
 from offload.cluster.authority import pem
 from offload.cluster.certification import BadSignature, request, self_signed
-from offload.cluster.node import Changes, Node
+from offload.cluster.changes import KeyChanges
+from offload.cluster.copies import holders, needed
+from offload.cluster.node import Node
 from offload.cluster.rotation import (
     OVER,
     Decision,
@@ -55,19 +57,10 @@ def situation(view: View, rotation: RotationRecord) -> Situation:
     ski = bytes.fromhex(rotation.new_ski)
     return Situation(
         new=view.keys[ski],
-        copies=len(_holders(view, ski)),
-        needed=min(view.cluster.copies, len(view.present)),
+        copies=len(holders(view, ski)),
+        needed=needed(view, view.keys[ski]),
         certificate=view.certificates.get(rotation.label),
         frontends=[one for one in view.frontends.values() if rotation.label in one.serving],
-    )
-
-
-def _holders(view: View, ski: bytes) -> list[str]:
-    present = set(view.present)
-    return sorted(
-        name
-        for name, holding in view.holdings.get(ski, {}).items()
-        if holding.state == "held" and name in present
     )
 
 
@@ -114,16 +107,19 @@ class Rotator:
     def _is_driver(self, rotation: RotationRecord) -> bool:
         """The first of the members that hold the new generation and are alive."""
         view = self._node.view
-        able = _holders(view, bytes.fromhex(rotation.new_ski))
+        able = holders(view, bytes.fromhex(rotation.new_ski))
         return self._node.name == next((name for name in able if name in view.alive), None)
 
     async def _step(self, rotation: RotationRecord) -> None:
-        decision = decide(rotation, self._node.clock(), situation(self._node.view, rotation))
+        view = self._node.view
+        decision = decide(rotation, self._node.clock(), situation(view, rotation))
         if decision.next is Next.WAIT:
             return
+        # Bound to what was seen now: a rotation that is cancelled meanwhile stays so.
+        checks = [Unchanged(path, view.revision_of(path)) for path in _touched(rotation)]
         changes = await _STEPS[decision.next](self, rotation, decision)
         await self._node.in_thread(self._record, rotation, decision)
-        await self._node.write(changes)
+        await self._node.write(changes, checks=checks)
         _log.info("rotation", label=rotation.label, step=decision.next, reason=decision.reason)
 
     def _record(self, rotation: RotationRecord, decision: Decision) -> None:
@@ -139,7 +135,7 @@ class Rotator:
 
     # Steps: each returns what is to be committed at once
 
-    async def _certify(self, rotation: RotationRecord, decision: Decision) -> Changes:
+    async def _certify(self, rotation: RotationRecord, decision: Decision) -> KeyChanges:
         asked, chain = await self._node.in_thread(self._certificate, rotation)
         return _moved(rotation, self._now, Phase.CERTIFYING, request=asked, chain=chain)
 
@@ -154,7 +150,7 @@ class Rotator:
             return asked, ""
         return asked, pem(self_signed(key, rotation.names, self._now, SELF_SIGNED_DAYS)).decode()
 
-    async def _stage(self, rotation: RotationRecord, decision: Decision) -> Changes:
+    async def _stage(self, rotation: RotationRecord, decision: Decision) -> KeyChanges:
         old = self._node.view.certificates.get(rotation.label)
         name = f"{secrets.token_hex(16)}.canary.invalid"
         served = old or CertificateRecord(
@@ -170,22 +166,22 @@ class Rotator:
         moved = _moved(rotation, self._now, Phase.STAGING, canary_name=name, old_chain=served.chain)
         return {**moved, paths.CERTIFICATES + rotation.label: staged}
 
-    async def _switch(self, rotation: RotationRecord, decision: Decision) -> Changes:
+    async def _switch(self, rotation: RotationRecord, decision: Decision) -> KeyChanges:
         return {
             **_moved(rotation, self._now, Phase.SWITCHING),
             **serving(self._node.view, rotation.label, rotation.new_ski, rotation.chain),
         }
 
-    async def _drain(self, rotation: RotationRecord, decision: Decision) -> Changes:
+    async def _drain(self, rotation: RotationRecord, decision: Decision) -> KeyChanges:
         return _moved(rotation, self._now, Phase.DRAINING)
 
-    async def _finish(self, rotation: RotationRecord, decision: Decision) -> Changes:
+    async def _finish(self, rotation: RotationRecord, decision: Decision) -> KeyChanges:
         return {
             **_moved(rotation, self._now, Phase.DONE),
             **retired(self._node, rotation.old_ski),
         }
 
-    async def _roll_back(self, rotation: RotationRecord, decision: Decision) -> Changes:
+    async def _roll_back(self, rotation: RotationRecord, decision: Decision) -> KeyChanges:
         return roll_back(self._node, rotation, decision.reason)
 
     @property
@@ -193,7 +189,15 @@ class Rotator:
         return self._node.clock()
 
 
-def serving(view: View, label: str, ski: str, chain: str) -> dict[str, Any]:
+def _touched(rotation: RotationRecord) -> list[str]:
+    """The paths that a step depends on or changes."""
+    return [
+        *(area + rotation.label for area in (paths.ROTATIONS, paths.CERTIFICATES, paths.LABELS)),
+        *(paths.KEYS + ski for ski in (rotation.old_ski, rotation.new_ski)),
+    ]
+
+
+def serving(view: View, label: str, ski: str, chain: str) -> KeyChanges:
     """The changes that have front-ends serve a label with that generation, and no canary."""
     record = CertificateRecord(
         label=label, ski=ski, generation=view.keys[bytes.fromhex(ski)].generation, chain=chain
@@ -205,7 +209,7 @@ def serving(view: View, label: str, ski: str, chain: str) -> dict[str, Any]:
     }
 
 
-def retired(node: Node, ski: str) -> dict[str, Any]:
+def retired(node: Node, ski: str) -> KeyChanges:
     """The changes after which a generation never signs again; none if that is so already."""
     key = node.view.keys[bytes.fromhex(ski)]
     if key.state in (State.ACTIVE, State.SUSPENDED):
@@ -216,7 +220,7 @@ def retired(node: Node, ski: str) -> dict[str, Any]:
     return {}
 
 
-def roll_back(node: Node, rotation: RotationRecord, reason: str) -> dict[str, Any]:
+def roll_back(node: Node, rotation: RotationRecord, reason: str) -> KeyChanges:
     """The changes after which everything is as it was, but for a generation that never signs."""
     changes: dict[str, Any] = dict(_moved(rotation, node.clock(), Phase.ROLLED_BACK, reason=reason))
     if rotation.phase in (Phase.STAGING, Phase.SWITCHING):
@@ -224,7 +228,7 @@ def roll_back(node: Node, rotation: RotationRecord, reason: str) -> dict[str, An
     return changes | retired(node, rotation.new_ski)
 
 
-def _moved(rotation: RotationRecord, now: datetime, phase: Phase, **fields: str) -> Changes:
+def _moved(rotation: RotationRecord, now: datetime, phase: Phase, **fields: str) -> KeyChanges:
     moved = rotation.model_copy(update={"phase": phase, "changed": now, **fields})
     return {paths.ROTATIONS + rotation.label: moved}
 

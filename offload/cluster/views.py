@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -222,3 +223,83 @@ class BackupView(View):
     entries: int
     sha256: str
     backup: str
+
+
+class RotationView(View):
+    """How far a rotation has come. `waiting_for`: why it does not go on, '' if it does; request:
+    the certification request (PEM) of the new generation, '' before there is one.
+    """
+
+    label: str
+    phase: str
+    old_ski: str
+    new_ski: str
+    issue: str
+    names: tuple[str, ...]
+    began: datetime
+    changed: datetime
+    request: str
+    waiting_for: str
+    reason: str
+
+
+class AuditRecordView(View):
+    """A record of the audit log. damage: why it is not as it was written, '' if it is."""
+
+    seq: int
+    time: str = ""
+    worker: str = ""
+    kind: str = ""
+    fields: dict[str, Any] = {}
+    prev: str = ""
+    hash: str = ""
+    damage: str = ""
+
+
+class AuditPage(View):
+    """Records in their order. older: `before` of the page before this one; newer: `after` of the
+    one that follows; 0 if there is none. last: the newest record of the log.
+    """
+
+    records: tuple[AuditRecordView, ...]
+    older: int
+    newer: int
+    last: int
+
+
+class ChainView(View):
+    """The audit chain of a worker, as the member asked knows it.
+
+    state: verified (it is the member's own, and was read), bad (see `problem`), countersigned or
+    alone (another's, of whose checkpoints others have signed some, or none yet), unknown (it has
+    none). last: the last record read, 0 for another's; covered: the last one that a checkpoint
+    covers; countersigned: the last one that each other member has signed.
+    """
+
+    worker: str
+    state: Literal["verified", "bad", "countersigned", "alone", "unknown"]
+    last: int
+    covered: int
+    covered_at: datetime | None
+    countersigned: dict[str, int]
+    problem: str
+    warnings: tuple[str, ...]
+
+
+class AuditVerification(View):
+    """The chains of all members, by name. whole: none of them is bad."""
+
+    whole: bool
+    chains: tuple[ChainView, ...]
+
+
+class AuditExport(View):
+    """Records `first` to `last` with their evidence: `content` is a file for `offload audit verify`.
+    next: what `after` of the following part is, 0 if this is the last.
+    """
+
+    worker: str
+    first: int
+    last: int
+    next: int
+    content: str
