@@ -27,6 +27,7 @@ from offload.cluster.failures import Invalid, NotAllowed, NotFound, Taken, Unava
 from offload.cluster.fingerprint import key_fingerprint, same
 from offload.cluster.invitation import Invitations, digest
 from offload.cluster.node import Node
+from offload.cluster.rolling import behind
 from offload.cluster.token_authority import TokenAuthority
 from offload.cluster.transport import usable
 from offload.cluster.views import EnrolmentView
@@ -80,8 +81,9 @@ class Enrolment:
                 if not self._waits(application):
                     await self._take(record, held.check)
             except Conflict:
-                continue
-            return self._view(record.fingerprint, application.member, "pending")
+                await behind(self._node.view)
+            else:
+                return self._view(record.fingerprint, application.member, "pending")
         raise _contended()
 
     async def collect(self, identifier: str, secret: str) -> EnrolmentView:
@@ -170,7 +172,7 @@ class Enrolment:
             try:
                 return await self._admit(record)
             except Conflict:
-                continue
+                await behind(self._node.view)
         raise _contended()
 
     async def reject(self, name: str) -> None:

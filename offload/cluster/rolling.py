@@ -281,7 +281,7 @@ async def begin_roll(node: Node, without: frozenset[str] = frozenset()) -> int:
         try:
             await _publish(node, generation, sorted(set(view.present) - without))
         except Conflict:
-            await _behind(view)
+            await behind(view)
             continue
         return generation
     raise Unavailable("members come and go at the same moment: try again")
@@ -327,7 +327,7 @@ def _unchanged(view: View, path: str) -> Unchanged:
     return Unchanged(path, view.revision_of(path))
 
 
-async def _behind(view: View) -> None:
+async def behind(view: View) -> None:
     """Give the view a moment to see what we ran into."""
     revision = view.revision
     with contextlib.suppress(TimeoutError):
@@ -365,7 +365,7 @@ async def _resign_some(node: Node, member: str, some: Sequence[str], own: tuple[
         try:
             await node.write(changes)
         except Conflict:
-            await _behind(node.view)
+            await behind(node.view)
         else:
             return
     raise Unavailable("values change while they are signed anew: try again")
