@@ -69,12 +69,11 @@ class Picture:
         """Take in values as they were found, by path; returns whether anything is new."""
         news = {path: value for path, value in values.items() if self._is_news(path, value)}
         members = [path for path in news if path.startswith(paths.MEMBERS)]
-        trusted = self._admit({path: news[path] for path in members})
+        if members:  # what was refused may be what the member that has come now signed
+            news = {path: value for path, (value, _) in self._doubtful.items()} | news
+            members = [path for path in news if path.startswith(paths.MEMBERS)]
+            self._admit({path: news[path] for path in members})
         others = [path for path in news if path not in members]
-        if trusted:  # what was refused may be what the member just admitted signed
-            for path, (value, _) in self._doubtful.items():
-                news.setdefault(path, value)
-            others = [path for path in news if path not in members]
         taken = [path for path in (*members, *others) if self._take(path, news[path])]
         return bool(taken)
 
@@ -82,7 +81,7 @@ class Picture:
         known = path.startswith((paths.MEMBERS, paths.CERTIFICATES))
         return known and value not in (self.values.get(path), self._doubtful.get(path, (b"",))[0])
 
-    def _admit(self, found: Mapping[str, bytes]) -> bool:
+    def _admit(self, found: Mapping[str, bytes]) -> None:
         """Trust whoever has a member's certificate and a record that such a member signed.
 
         The records of members vouch for each other, so all are believed until one proves false.
@@ -98,7 +97,6 @@ class Picture:
             for name in liars:
                 del claims[name]
                 self._distrust(name)
-        return bool(claims)
 
     def _opens(self, path: str, found: Mapping[str, bytes]) -> bool:
         try:
@@ -141,11 +139,11 @@ class Picture:
         removed = body.startswith(b'{"removed"')
         if path.startswith(paths.MEMBERS):
             member = None if removed else _member(path, body)
-            _set(self.members, name, member)
-            if member is None or member.state != "present":
-                self._verifier.dismiss(name)
-            else:
+            if member is not None and member.state == "present":
                 self._trust(member)
+            else:
+                self._verifier.dismiss(name)
+            _set(self.members, name, member)
         else:
             _set(self.certificates, name, None if removed else _certificate(path, body))
 
@@ -183,18 +181,19 @@ def _certificate(path: str, body: bytes) -> CertificateRecord:
         raise Untrusted(f"{path} is not readable; is the cluster newer than this?") from None
     if path != paths.CERTIFICATES + record.label:
         raise Untrusted(f"{path} holds what belongs to {record.label!r}")
-    if record.chain and certified(record.chain.encode()) != record.ski:
+    found = certified(record.chain.encode())
+    if record.chain and (found is None or found != record.ski):
         raise Untrusted(f"{path}: the certificate is not one of the key {record.ski}")
     return record
 
 
-def certified(chain: bytes) -> str:
-    """The SKI, in hexadecimal, of the key that a chain's (PEM) leaf certifies; '' of none."""
+def certified(chain: bytes) -> str | None:
+    """The SKI, in hexadecimal, of the key that a chain's (PEM) leaf certifies; None of none."""
     try:
         key: Any = x509.load_pem_x509_certificate(chain).public_key()
         return subject_key_identifier(key).hex()
     except ValueError:
-        return ""
+        return None
 
 
 def _version(path: str, body: bytes) -> int:
