@@ -90,11 +90,11 @@ def _signed(path: str, body: bytes) -> bytes:
 def _parse(value: bytes) -> tuple[str, bytes, bytes]:
     try:
         envelope = orjson.loads(value)
-        return (
-            str(envelope["by"]),
-            base64.b64decode(envelope["signature"], validate=True),
-            str(envelope["body"]).encode(),
-        )
+        text = str(envelope["signature"])
+        signature = base64.b64decode(text, validate=True)
+        if base64.b64encode(signature).decode() != text:
+            raise ValueError("other characters for the same signature")
+        return str(envelope["by"]), signature, str(envelope["body"]).encode()
     except (ValueError, KeyError, TypeError):
         raise Untrusted("a value that is not signed at all") from None
 
