@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable
@@ -25,10 +26,10 @@ from offload.catalogue.base import CatalogueError
 from offload.cluster.application import Application
 from offload.cluster.enrolment import Enrolment
 from offload.cluster.failures import ManagementError
+from offload.cluster.joining import ENROLMENTS_PATH
 from offload.cluster.management import mapped
 from offload.cluster.views import EnrolmentView
 
-PATH: Final = "/v1/enrolments"
 # A newcomer asks once and then looks again every second or so until an officer has decided.
 BURST: Final = 30.0
 PER_SECOND: Final = 5.0
@@ -38,7 +39,7 @@ _ID: Final = {"name": "id", "in": "path", "required": True, "schema": {"type": "
 PLAIN: Final = (
     Plain(
         "POST",
-        PATH,
+        ENROLMENTS_PATH,
         "Ask to become a member; the bearer token is the invitation's secret",
         EnrolmentView,
         body=Application,
@@ -47,7 +48,7 @@ PLAIN: Final = (
     ),
     Plain(
         "GET",
-        f"{PATH}/{{id}}",
+        f"{ENROLMENTS_PATH}/{{id}}",
         "How it stands with the application",
         EnrolmentView,
         parameters=(_ID,),
@@ -67,15 +68,15 @@ class Enrolments:
 
     def add_to(self, app: web.Application) -> None:
         """Serve them."""
-        app.router.add_post(PATH, self.ask)
-        app.router.add_get(f"{PATH}/{{id}}", self.collect, allow_head=False)
+        app.router.add_post(ENROLMENTS_PATH, self.ask)
+        app.router.add_get(f"{ENROLMENTS_PATH}/{{id}}", self.collect, allow_head=False)
 
     async def ask(self, request: web.Request) -> web.StreamResponse:
         """POST: the application as JSON."""
         secret = self._admitted(request)
         values = read_object(request, await read_body(request))
         try:
-            application = Application.model_validate(values)
+            application = Application.model_validate_json(json.dumps(values), strict=True)
         except ValidationError as error:
             raise of_validation(error) from None
         try:
@@ -84,7 +85,9 @@ class Enrolments:
             raise of_failure(error) from error
         except CatalogueError as error:
             raise of_failure(mapped(error)) from error
-        return json_response(answer, status=201, headers={"Location": f"{PATH}/{answer.id}"})
+        return json_response(
+            answer, status=201, headers={"Location": f"{ENROLMENTS_PATH}/{answer.id}"}
+        )
 
     async def collect(self, request: web.Request) -> web.StreamResponse:
         """GET: how it stands."""
