@@ -38,10 +38,14 @@ def verify_files(
     return _verify(files, Verification(evidence, worker, first))
 
 
-def verify_directory(directory: Path, evidence: Evidence, worker: str, last: int) -> Report:
-    """The first bad one of the records up to `last` in a worker's own log. Raises OSError."""
-    verification = Verification(evidence, worker)
-    left = last
+def verify_directory(
+    directory: Path, evidence: Evidence, worker: str, last: int, *, first: int = 1
+) -> Report:
+    """The first bad one of the records `first` to `last` in a worker's own log, where `first` is
+    the first that is there. Raises OSError.
+    """
+    verification = Verification(evidence, worker, first)
+    left = last - first + 1
     for path in segments(directory):
         for number, content in enumerate(islice(lines(path), left), 1):
             left -= 1

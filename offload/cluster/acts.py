@@ -455,11 +455,14 @@ class RejectApproval(Act):
 
 
 class ShowAudit(Act):
-    """A page of the member's audit log."""
+    """A page of the member's audit log, in the order of its records: the newest ones, those right
+    before the record `before`, or those right after the record `after`.
+    """
 
     name = "audit.show"
     writes = False
-    after: int = Field(default=0, ge=0, le=2**63 - 1)
+    after: int | None = Field(default=None, ge=0, le=2**63 - 1)
+    before: int | None = Field(default=None, ge=1, le=2**63 - 1)
     limit: int = Field(default=100, ge=1, le=1000)
 
 
@@ -471,7 +474,10 @@ class VerifyAudit(Act):
 
 
 class ExportAudit(Act):
-    """The member's whole audit log with its checkpoints."""
+    """The member's whole audit log with its checkpoints, in parts if it is large: `after` is
+    `next` of the part before.
+    """
 
     name = "audit.export"
     writes = False
+    after: int = Field(default=0, ge=0, le=2**63 - 1)

@@ -294,7 +294,7 @@ class AuditVerification(View):
 
 
 class AuditExport(View):
-    """Records `first` to `last` with their evidence: `content` is a file for `offload audit verify`.
+    """Records `first` to `last` with their evidence; `content`: for `offload audit verify`.
     next: what `after` of the following part is, 0 if this is the last.
     """
 
