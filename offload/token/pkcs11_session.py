@@ -48,6 +48,7 @@ _CLUSTER_LABEL = "offload cluster key "
 
 _SIGNING = MechanismFlag.SIGN | MechanismFlag.VERIFY
 _WRAPPING = MechanismFlag.WRAP | MechanismFlag.UNWRAP
+_KEPT: Template = {Attribute.TOKEN: True}
 _SEALED: Template = {Attribute.PRIVATE: True, Attribute.SENSITIVE: True}
 
 _ALWAYS = (Attribute.ID, Attribute.LABEL, Attribute.KEY_TYPE)
@@ -105,9 +106,18 @@ def sign_with(key: Any, signing: Signing) -> bytes:
 
 
 def first(session: Session, template: Template) -> Any:
-    """An object that matches, or None."""
+    """A private or secret key object that matches, or None."""
+    return next(iter(_sealed(session, template)), None)
+
+
+def _sealed(session: Session, template: Template) -> list[Any]:
     # All of them: a search that is left half-way blocks the next one on this session.
-    return next(iter(list(session.get_objects(template))), None)
+    found = list(session.get_objects(template))
+    if not found:
+        # To who is logged out a module shows an HSM without such keys; this fails then.
+        with _temporary_key(session):
+            return []
+    return found
 
 
 def list_keys(session: Session) -> dict[bytes, tuple[KeyRecord, bytes]]:
@@ -117,10 +127,10 @@ def list_keys(session: Session) -> dict[bytes, tuple[KeyRecord, bytes]]:
     """
     held = {
         bytes(_read(key, (Attribute.ID,)).get(Attribute.ID, b""))
-        for key in _objects(session, {Attribute.CLASS: ObjectClass.PRIVATE_KEY})
+        for key in _sealed(session, {**_KEPT, Attribute.CLASS: ObjectClass.PRIVATE_KEY})
     }
     keys: dict[bytes, tuple[KeyRecord, bytes]] = {}
-    for public in _objects(session, {Attribute.CLASS: ObjectClass.PUBLIC_KEY}):
+    for public in list(session.get_objects({**_KEPT, Attribute.CLASS: ObjectClass.PUBLIC_KEY})):
         record = _record(public)
         if record is None:
             continue
@@ -134,14 +144,11 @@ def list_keys(session: Session) -> dict[bytes, tuple[KeyRecord, bytes]]:
 
 def find_key(session: Session, ski: bytes) -> KeyRecord | None:
     """The key whose both halves have the identifier `ski`, or None."""
-    public = first(session, {Attribute.CLASS: ObjectClass.PUBLIC_KEY, Attribute.ID: ski})
-    private = first(session, {Attribute.CLASS: ObjectClass.PRIVATE_KEY, Attribute.ID: ski})
-    record = None if public is None or private is None else _record(public)
-    return record if record is not None and record.ski == ski else None
-
-
-def _objects(session: Session, template: Template) -> list[Any]:
-    return list(session.get_objects({**template, Attribute.TOKEN: True}))
+    if first(session, {Attribute.CLASS: ObjectClass.PRIVATE_KEY, Attribute.ID: ski}) is None:
+        return None
+    publics = session.get_objects({Attribute.CLASS: ObjectClass.PUBLIC_KEY, Attribute.ID: ski})
+    records = [_record(public) for public in list(publics)]
+    return next((each for each in records if each is not None and each.ski == ski), None)
 
 
 def _read(item: Any, names: tuple[Attribute, ...]) -> dict[Attribute, Any]:
@@ -325,7 +332,7 @@ def _transport(session: Session) -> tuple[Any, bytes] | None:
     halves = [
         {
             bytes(_read(key, _RSA[:1]).get(Attribute.MODULUS, b"")): key
-            for key in _objects(session, {Attribute.CLASS: kind, Attribute.ID: _TRANSPORT_ID})
+            for key in _sealed(session, {Attribute.CLASS: kind, Attribute.ID: _TRANSPORT_ID})
         }
         for kind in (ObjectClass.PRIVATE_KEY, ObjectClass.PUBLIC_KEY)
     ]
@@ -421,7 +428,7 @@ def cluster_generations(session: Session) -> frozenset[int]:
     """The generations of the cluster key in the HSM."""
     labels = (
         str(_read(key, (Attribute.LABEL,)).get(Attribute.LABEL, ""))
-        for key in _objects(session, {Attribute.CLASS: ObjectClass.SECRET_KEY})
+        for key in _sealed(session, {**_KEPT, Attribute.CLASS: ObjectClass.SECRET_KEY})
     )
     numbers = (each.removeprefix(_CLUSTER_LABEL) for each in labels if _CLUSTER_LABEL in each)
     return frozenset(int(number) for number in numbers if number.isdecimal())

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 PIN = "1234"
-_COUNT = 10
+_COUNT = 16
 
 
 class HsmToken(NamedTuple):

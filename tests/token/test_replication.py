@@ -6,7 +6,12 @@ from typing import NamedTuple
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_der_public_key
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_der_public_key,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.tokens import PAIRS, Maker
@@ -143,8 +148,6 @@ def test_a_key_is_not_taken_for_another(pair: Pair, key: KeyRecord, wrapped: byt
 def test_what_is_no_public_key_of_ours_is_refused(
     pair: Pair, wrapped: bytes, public_key: bytes | str
 ) -> None:
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
     if isinstance(public_key, str):
         strange = ec.generate_private_key(ec.SECP256K1()).public_key()
         public_key = strange.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
@@ -267,15 +270,12 @@ def test_threads_sign_with_both_tokens_at_once(pair: Pair, key: KeyRecord, wrapp
     assert isinstance(public, ec.EllipticCurvePublicKey)
 
     def sign(number: int) -> list[bytes]:
-        token = pair[number % 2]
+        token = pair.taker if number % 2 else pair.giver
         scheme = SignatureScheme.ECDSA_SECP256R1_SHA256
         return [token.sign(key.ski, scheme, b"%d %d" % (number, each)) for each in range(100)]
 
     with ThreadPoolExecutor(8) as threads:
         for number, signatures in enumerate(threads.map(sign, range(8))):
             for each, signature in enumerate(signatures):
-                content = b"%d %d" % (number, each)
-                from cryptography.hazmat.primitives.hashes import SHA256
-
-                public.verify(signature, content, ec.ECDSA(SHA256()))
+                public.verify(signature, b"%d %d" % (number, each), ec.ECDSA(SHA256()))
     pair.taker.destroy(taken.ski)

@@ -5,6 +5,7 @@ import os
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,13 @@ from hypothesis import strategies as st
 
 from offload.keys.algorithm import Algorithm
 from offload.keys.scheme import SignatureScheme
-from offload.token.base import TokenError, TokenInsecure, TokenNotFound, WrongPassphrase
+from offload.token.base import (
+    NotExtractable,
+    TokenError,
+    TokenInsecure,
+    TokenNotFound,
+    WrongPassphrase,
+)
 from offload.token.private_key import PrivateKey
 from offload.token.sealing import Cost
 from offload.token.software import SoftwareToken
@@ -251,3 +258,131 @@ def test_the_public_key_is_the_certificates(directory: Path) -> None:
 
     key = load_der_public_key(record.public_key)
     assert key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) == record.public_key
+
+
+def test_a_destroyed_key_leaves_no_trace(directory: Path, tmp_path: Path) -> None:
+    serving, managing = open_token(directory), open_token(directory)
+    record = managing.generate("goes", Algorithm.ED25519)
+    kept = managing.generate("stays", Algorithm.ED25519)
+    serving.reload()
+    # A second name shows what becomes of the blocks that the file had.
+    remains = tmp_path / "remains"
+    os.link(directory / f"{record.ski.hex()}.key", remains)
+    before = remains.read_bytes()
+    managing.destroy(record.ski)
+    assert list(managing.keys()) == list(open_token(directory).keys()) == [kept]
+    after = remains.read_bytes()
+    assert len(after) == len(before)
+    assert sum(one == other for one, other in zip(after, before, strict=True)) < len(before) // 8
+    assert serving.reload()
+    assert list(serving.keys()) == [kept]
+
+
+@pytest.mark.parametrize("when", ["rename", "unlink"])
+def test_a_crash_while_a_key_is_destroyed_leaves_no_half_key(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    token = open_token(directory)
+    record = token.generate("goes", Algorithm.ED25519)
+
+    class Crash(BaseException):
+        pass
+
+    def crash(*_arguments: object) -> None:
+        raise Crash
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, when, crash)
+        with pytest.raises(Crash):
+            token.destroy(record.ski)
+    again = open_token(directory)
+    assert list(again.keys()) == ([record] if when == "rename" else [])
+    again.generate("next", Algorithm.ED25519)
+    assert not list(directory.glob(".gone-*"))
+
+
+def test_what_a_crash_left_half_destroyed_is_destroyed(directory: Path, tmp_path: Path) -> None:
+    left = directory / ".gone-0123"
+    left.touch(0o600)
+    left.write_bytes(b"secret" * 10)
+    os.link(left, tmp_path / "remains")
+    open_token(directory).generate("a key", Algorithm.ED25519)
+    assert not left.exists()
+    assert b"secret" not in (tmp_path / "remains").read_bytes()
+
+
+def test_a_key_file_is_unsealed_for_good_when_it_is_used(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = open_token(directory).generate("a key", Algorithm.RSA_2048)
+    loaded: list[bytes] = []
+    load = PrivateKey.load
+
+    def remember(encoded: bytes, *, strange: bool = False) -> PrivateKey:
+        loaded.append(encoded)
+        return load(encoded, strange=strange)
+
+    monkeypatch.setattr(PrivateKey, "load", staticmethod(remember))
+    token = open_token(directory)
+    assert loaded == []
+    for _ in range(3):
+        token.sign(record.ski, SignatureScheme.RSA_PSS_RSAE_SHA256, b"x")
+    assert len(loaded) == 1
+
+
+def test_transport_keys_are_made_once_and_sealed(directory: Path) -> None:
+    assert not (directory / "transport.json").exists()
+    made = open_token(directory).transport
+    assert open_token(directory).transport == made
+    path = directory / "transport.json"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    fields = json.loads(path.read_bytes())
+    path.write_text(json.dumps({**fields, "rsa": "AAAA"}))
+    with pytest.raises(TokenError, match="damaged"):
+        _ = open_token(directory).transport
+
+
+def test_an_extractable_key_stays_so_after_reopening(directory: Path) -> None:
+    token = open_token(directory)
+    token.generate_cluster_key(1)
+    stays = token.generate("stays", Algorithm.ED25519, extractable=False)
+    goes = token.generate("goes", Algorithm.ED25519)
+    again = open_token(directory)
+    assert again.cluster_keys() == {1}
+    assert again.wrap(goes.ski, 1)
+    with pytest.raises(NotExtractable):
+        again.wrap(stays.ski, 1)
+
+
+def test_a_writer_looks_at_the_files_of_others_only(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = open_token(directory)
+    token.generate("first", Algorithm.ED25519)
+    scans: list[None] = []
+    scan = SoftwareToken._scan
+
+    def count(self: SoftwareToken) -> object:
+        scans.append(None)
+        return scan(self)
+
+    monkeypatch.setattr(SoftwareToken, "_scan", count)
+    for number in range(5):
+        token.generate(f"more {number}", Algorithm.ED25519)
+    assert scans == []
+    open_token(directory).generate("another's", Algorithm.ED25519)
+    scans.clear()
+    assert token.reload()
+    assert len(scans) == 1
+    assert len(token.keys()) == 7
+
+
+def test_a_thousand_keys_open_at_once(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Waiting for the disk is not what is looked at.
+    monkeypatch.setattr("os.fsync", lambda _descriptor: None)
+    token = open_token(directory)
+    for number in range(1000):
+        token.generate(f"key {number}", Algorithm.P_256)
+    started = time.process_time()
+    assert len(open_token(directory).keys()) == 1000
+    assert time.process_time() - started < 1.5
