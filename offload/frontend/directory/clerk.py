@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from random import Random
 
 from offload.catalogue import paths
@@ -70,13 +70,17 @@ class Clerk:
         asyncio.get_running_loop().remove_reader(self._board.clerks_bell)
         for task in self._tasks:
             task.cancel()
-        for task in self._tasks:
-            with suppress(asyncio.CancelledError):
-                await task
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._presence is not None:
             await self._presence.withdraw()
         if self._catalogue is not None:
             await self._catalogue.close()
+
+    async def failed(self) -> None:
+        """Raise what has ended the clerk's work, once something has; it never ends by itself."""
+        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
 
     def _load(self) -> None:
         """Who was alive when the file was written is not known to be so now: left out."""

@@ -28,8 +28,8 @@ def serve(settings: Frontend, cluster: FrontendCluster, board: Board, ready_fd: 
 
 async def _serve(settings: Frontend, cluster: FrontendCluster, board: Board, ready_fd: int) -> int:
     loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    stop = loop.create_future()
+    loop.add_signal_handler(signal.SIGTERM, _set, stop)
     clerk = Clerk(
         cluster,
         sorted({label for site in settings.sites for label in site.keys}),
@@ -44,7 +44,16 @@ async def _serve(settings: Frontend, cluster: FrontendCluster, board: Board, rea
     flusher.start()
     await clerk.start()
     os.write(ready_fd, b"\1")
-    await stop.wait()
+    failed = loop.create_task(clerk.failed())
+    await asyncio.wait((stop, failed), return_when=asyncio.FIRST_COMPLETED)
+    if failed.done():
+        failed.result()  # a defect: the supervisor starts another clerk
+    failed.cancel()
     await clerk.stop()
     flusher.stop()
     return 0
+
+
+def _set(stop: asyncio.Future[None]) -> None:
+    if not stop.done():
+        stop.set_result(None)
