@@ -68,6 +68,10 @@ TokenLabelOption = Annotated[
 PinOption = Annotated[
     Path | None, typer.Option("--pin-file", metavar="FILE", help="The token's PIN.")
 ]
+KeyUserOption = Annotated[
+    list[str] | None,
+    typer.Option("--key-user", metavar="NAME", help="Somebody to manage keys; may be repeated."),
+]
 FrontendOption = Annotated[
     str | None,
     typer.Option("--frontend", metavar="NAME", help="Register a front-end, and configure it."),
@@ -98,6 +102,7 @@ def create(
     pkcs11_module: ModuleOption = None,
     pkcs11_token: TokenLabelOption = None,
     pin_file: PinOption = None,
+    key_user: KeyUserOption = None,
     frontend: FrontendOption = None,
 ) -> None:
     """Found a cluster: its keys, its first worker and its first officer."""
@@ -108,11 +113,18 @@ def create(
 
     plan = _plan(member, locals())
     frontends = [FrontendPlan(frontend)] if frontend else []
-    asyncio.run(cluster_create.create(directory, name, officer, plan, datetime.now(UTC), frontends))
+    users = tuple(key_user or ())
+    if len({officer, *users}) != 1 + len(users):
+        raise typer.BadParameter("officer and key users need names of their own")
+    asyncio.run(
+        cluster_create.create(directory, name, officer, plan, datetime.now(UTC), frontends, users)
+    )
     typer.echo(f"created {directory}; now run its worker:")
     typer.echo(f"  offload worker -c {directory}/worker.toml")
     typer.echo(f"officer {officer!r} manages the cluster with {directory}/client.toml")
-    typer.echo(f"keep {directory}/users for that officer alone")
+    for user in users:
+        typer.echo(f"key user {user!r} manages keys with {directory}/client-{user}.toml")
+    typer.echo(f"{directory}/users has their private keys: hand them out, and keep none here")
 
 
 @app.command("join")

@@ -26,6 +26,7 @@ from offload.cli.member_plan import (
     write_frontend,
     write_member,
 )
+from offload.cluster.authority import Identity
 from offload.cluster.founding import Founded, Plan, prepare, publish, require_none
 from offload.config import SqliteSettings
 
@@ -39,6 +40,7 @@ async def create(
     plan: MemberPlan,
     now: datetime,
     frontends: Sequence[FrontendPlan] = (),
+    key_users: Sequence[str] = (),
 ) -> None:
     """Make the directory, then write the catalogue.
 
@@ -53,9 +55,9 @@ async def create(
             await _refuse_taken(await open_catalogue(settings))
         with built_beside(directory) as place:
             with fresh_token(place, plan) as token:
-                asked = Plan(cluster, plan.member, officer, standing, names)
+                asked = Plan(cluster, plan.member, officer, standing, names, tuple(key_users))
                 founded = prepare(token, asked, now)
-            _write(place, plan, officer, founded, frontends)
+            _write(place, plan, asked, founded, frontends)
         # In this order: a catalogue whose keys are in no directory would be of no use to anybody.
         try:
             await _publish(await open_catalogue(settings), founded)
@@ -87,7 +89,7 @@ async def _publish(catalogue: Catalogue, founded: Founded) -> None:
 def _write(
     place: Path,
     plan: MemberPlan,
-    officer: str,
+    asked: Plan,
     founded: Founded,
     frontends: Sequence[FrontendPlan],
 ) -> None:
@@ -95,15 +97,21 @@ def _write(
     (place / "users").mkdir(mode=0o700)
     write_public(place / TRUST, founded.authority)
     write_identity(place, "identities", plan.member, founded.member)
-    write_identity(place, "users", officer, founded.officer)
     write_member(place, plan, _COMMAND)
-    client = {
-        "server": f"https://{plan.standing().api}",
-        "certificate": f"users/{officer}.pem",
-        "key": f"users/{officer}.key",
-        "trust": TRUST,
-    }
-    write_configuration(place / "client.toml", client, _COMMAND)
+    _write_user(place, plan, asked.officer, founded.officer, "client.toml")
+    for name, identity in founded.key_users.items():
+        _write_user(place, plan, name, identity, f"client-{name}.toml")
     for frontend in frontends:
         write_identity(place, "identities", frontend.name, founded.frontends[frontend.name])
         write_frontend(place, plan, frontend, _COMMAND)
+
+
+def _write_user(place: Path, plan: MemberPlan, name: str, identity: Identity, file: str) -> None:
+    write_identity(place, "users", name, identity)
+    client = {
+        "server": f"https://{plan.standing().api}",
+        "certificate": f"users/{name}.pem",
+        "key": f"users/{name}.key",
+        "trust": TRUST,
+    }
+    write_configuration(place / file, client, _COMMAND)

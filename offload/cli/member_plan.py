@@ -2,12 +2,13 @@
 
     authority.pem            the cluster's CA, which everybody trusts; its key is in the tokens
     identities/              the member's certificate and key
-    users/                   (founder) the first officer's certificate and key
+    users/                   (founder) certificate and key of the first officer and key users
     token/, token.passphrase the software token, unless an HSM is the token
     catalogue/               (founder, SQLite) the catalogue
     state/                   the worker's own: its audit log, its copy of the catalogue
     worker.toml              for `offload worker -c`
-    client.toml              (founder) for commands that manage the cluster
+    client.toml              (founder) for commands of that officer
+    client-NAME.toml         (founder) for commands of that key user
     frontend.toml            (founder, if asked for) for `offload frontend -c`
     enrolment.json           (newcomer) until it is admitted: what it asks with
 

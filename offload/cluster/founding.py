@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -51,22 +52,26 @@ _ATTEMPTS = 3
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to found. `frontends`: names of front-ends to register at once."""
+    """What to found. frontends, key_users: names of those to register at once."""
 
     cluster: str
     member: str
     officer: str
     standing: Standing
     frontends: tuple[str, ...] = ()
+    key_users: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Founded:
-    """What belongs into files, and `values`, what belongs into the catalogue, by path."""
+    """What belongs into files (others than the member and the officer by name), and `values`, what
+    belongs into the catalogue, by path.
+    """
 
     authority: bytes
     member: Identity
     officer: Identity
+    key_users: Mapping[str, Identity]
     frontends: Mapping[str, Identity]
     values: Mapping[str, bytes]
 
@@ -88,17 +93,19 @@ def prepare(token: ReplicatedToken, plan: Plan, now: datetime) -> Founded:
     certificate = issuer.issue(member_key.public_key(), names, CertificateProfile.SERVER, now)
     member = Identity(pem(certificate), key_pem(member_key))
     officer = _client(issuer, plan.officer, now)
+    key_users = {name: _client(issuer, name, now) for name in plan.key_users}
     frontends = {name: _client(issuer, name, now) for name in plan.frontends}
     records: dict[str, Record | ManagedKey] = {
         **_cluster(plan, pem(authority).decode(), record, now),
         **_member(plan, member, token, now),
         **_authority_key(plan, record, token.wrap(record.ski, _FIRST), now),
-        **_users(plan.officer, officer, now),
+        **_users("key-user", key_users, now),
+        **_users("officer", {plan.officer: officer}, now),
         **_appliances(plan, frontends, now),
     }
     signer = Signer(plan.member, member_key)
     values = {path: signer.seal(path, one.body()) for path, one in records.items()}
-    return Founded(pem(authority), member, officer, frontends, values)
+    return Founded(pem(authority), member, officer, key_users, frontends, values)
 
 
 async def publish(catalogue: Catalogue, founded: Founded, *, pause: float = 0.5) -> None:
@@ -197,17 +204,22 @@ def _authority_key(
     }
 
 
-def _users(name: str, identity: Identity, now: datetime) -> dict[str, Record]:
-    certificate = x509.load_pem_x509_certificate(identity.certificate)
-    public = certificate.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    record = UserRecord(
-        name=name,
-        role="officer",
-        fingerprint=fingerprint(certificate),
-        public_key=public.decode(),
-        created=now,
-    )
-    return {paths.USERS + name: record}
+def _users(
+    role: Literal["officer", "key-user"], identities: Mapping[str, Identity], now: datetime
+) -> dict[str, Record]:
+    records: dict[str, Record] = {}
+    for name, identity in identities.items():
+        certificate = x509.load_pem_x509_certificate(identity.certificate)
+        public = certificate.public_key()
+        encoded = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        records[paths.USERS + name] = UserRecord(
+            name=name,
+            role=role,
+            fingerprint=fingerprint(certificate),
+            public_key=encoded.decode(),
+            created=now,
+        )
+    return records
 
 
 def _appliances(plan: Plan, identities: Mapping[str, Identity], now: datetime) -> dict[str, Record]:

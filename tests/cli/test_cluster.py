@@ -66,14 +66,23 @@ def test_the_commands_that_create_prints_exist(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     place = tmp_path / "cluster"
-    assert main.run(["cluster", "create", str(place), "--member", "one", "--officer", "olga"]) == 0
+    options = ["--member", "one", "--officer", "olga", "--key-user", "kim", "--frontend", "f"]
+    assert main.run(["cluster", "create", str(place), *options]) == 0
     printed = capsys.readouterr().out
     assert f"offload worker -c {place}/worker.toml" in printed
     assert f"{place}/client.toml" in printed
     assert (place / "users/olga.pem").is_file()
-    assert (place / "client.toml").is_file()
+    assert f"{place}/client-kim.toml" in printed
+    for name in ("client.toml", "client-kim.toml", "users/kim.key", "frontend.toml"):
+        assert (place / name).is_file()
     assert main.run(["cluster", "create", str(place)]) == 1
     assert "exists already" in capsys.readouterr().err
+
+
+def test_a_user_has_one_role(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--officer", "kim", "--key-user", "kim"]
+    assert main.run(["cluster", "create", str(tmp_path / "cluster"), *options]) == 2
+    assert "names of their own" in capsys.readouterr().err
 
 
 def test_a_newcomer_asks_waits_and_can_start(

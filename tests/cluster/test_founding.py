@@ -21,7 +21,7 @@ from offload.token.sealing import Cost
 from offload.token.software import SoftwareToken
 
 STANDING = Standing(zone="a", address="127.0.0.1:2407", api="localhost:8443")
-PLAN = Plan("example", "worker-1", "alice", STANDING, frontends=("frontend-1",))
+PLAN = Plan("example", "worker-1", "alice", STANDING, frontends=("frontend-1",), key_users=("kim",))
 
 
 def fresh_token(directory: Path) -> SoftwareToken:
@@ -69,10 +69,12 @@ def test_the_authority_key_is_one_of_the_cluster_and_wrapped(
     other.close()
 
 
-def test_the_officer_is_known_by_fingerprint(founded: Founded) -> None:
+def test_users_are_known_by_fingerprint(founded: Founded) -> None:
     user = UserRecord.model_validate_json(opened(founded, paths.USERS + "alice"))
     certificate = x509.load_pem_x509_certificate(founded.officer.certificate)
     assert (user.role, user.fingerprint) == ("officer", fingerprint(certificate))
+    user = UserRecord.model_validate_json(opened(founded, paths.USERS + "kim"))
+    assert user.role == "key-user"
 
 
 def test_the_member_is_a_server_of_its_name_and_hosts(founded: Founded) -> None:
@@ -107,6 +109,7 @@ async def test_there_is_one_cluster_in_a_catalogue(founded: Founded) -> None:
         founded.authority,
         founded.member,
         founded.officer,
+        {},
         {},
         {**founded.values, paths.CLUSTER: b"other"},
     )
