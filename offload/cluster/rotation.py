@@ -143,7 +143,7 @@ def _certifying(rotation: RotationRecord, now: datetime, situation: Situation) -
 def _staging(rotation: RotationRecord, now: datetime, situation: Situation) -> Decision:
     behind = []
     for frontend in situation.frontends:
-        failed = frontend.canary_errors.get(rotation.label)
+        failed = frontend.canary_errors.get(rotation.new_ski)
         if failed is not None:
             return Decision(Next.ROLL_BACK, f"the canary failed on {frontend.name}: {failed}")
         if frontend.staged.get(rotation.label) != rotation.new_ski:

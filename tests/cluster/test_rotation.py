@@ -94,7 +94,7 @@ def test_every_front_end_makes_its_canary_before_the_switch() -> None:
 
 
 def test_a_failed_canary_rolls_back() -> None:
-    failed = frontend(canary_errors={"www": "no worker signed"})
+    failed = frontend(canary_errors={NEW: "no worker signed"})
     decision = decide(rotation(Phase.STAGING), NOW, situation(failed))
     assert decision.next is Next.ROLL_BACK
     assert decision.reason == "the canary failed on frontend-1: no worker signed"

@@ -214,7 +214,8 @@ async def test_a_failed_canary_leaves_everything_as_it_was(scene: Scene) -> None
         await begin(scene)
         await scene.holds("a", "b")
         await scene.until(Phase.STAGING)
-        await scene.frontend(serving={"www": old}, canary_errors={"www": "no worker signed"})
+        new = scene.new.ski.hex()
+        await scene.frontend(serving={"www": old}, canary_errors={new: "no worker signed"})
         rotation = await scene.until(Phase.ROLLED_BACK)
     assert rotation.reason == "the canary failed on frontend-1: no worker signed"
     after = scene.node.view.certificates["www"]
