@@ -9,7 +9,10 @@ import pytest
 
 _SCRIPT = Path(__file__).parent.parent.parent / "scripts" / "peers"
 _MODULE = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
-_PROGRAMS = ("curl", "openssl", "haproxy", "wrk", "promtool")
+_PROGRAMS = (
+    *("curl", "openssl", "haproxy", "wrk", "promtool"),
+    *("etcd", "softhsm2-util", "chromium"),
+)
 
 
 @pytest.fixture
@@ -25,6 +28,7 @@ def machine(tmp_path: Path) -> Path:
         (tmp_path / "bin" / tool).symlink_to(shutil.which(tool) or f"/usr/bin/{tool}")
     for program in _PROGRAMS:
         _install(tmp_path, program)
+    _install(tmp_path, "ldconfig", "echo '    libp11-kit.so.0 (libc6,x86-64) => /lib/x.so.0'")
     _install(tmp_path, "apt-get", f'echo "$*" >> {tmp_path}/asked')
     _install(tmp_path, "id", "echo 0")
     return tmp_path
@@ -71,3 +75,34 @@ def test_a_module_that_cannot_be_had_stops_nothing(machine: Path) -> None:
     _install(machine, "nginx", "echo none >&2")
     _install(machine, "apt-get", "exit 100")
     assert _run(machine) == []
+
+
+def test_what_the_cluster_s_tests_need_is_installed(machine: Path) -> None:
+    _install(machine, "nginx", "echo --with-stream >&2")
+    for program in ("etcd", "softhsm2-util", "chromium"):
+        (machine / "bin" / program).unlink()
+    _install(machine, "ldconfig", "echo '    libp11.so.3 (libc6,x86-64) => /lib/x.so.0'")
+    asked = [" ".join(line.split()) for line in _run(machine)]
+    assert asked == [f"{_INSTALL}etcd-server softhsm2 chromium libp11-kit0"]
+
+
+def test_one_that_cannot_be_had_does_not_keep_the_others_away(machine: Path) -> None:
+    _install(machine, "nginx", "echo --with-stream >&2")
+    for program in ("etcd", "chromium"):
+        (machine / "bin" / program).unlink()
+    note = f'echo "$*" >> {machine}/asked'
+    _install(machine, "apt-get", f'{note}\ncase "$*" in *chromium*) exit 100;; esac')
+    asked = [" ".join(line.split()) for line in _run(machine)]
+    assert asked == [
+        f"{_INSTALL}etcd-server chromium",
+        "update -qq",
+        f"{_INSTALL}etcd-server",
+        f"{_INSTALL}chromium",
+    ]
+
+
+def test_no_service_is_started(machine: Path) -> None:
+    _install(machine, "nginx", "echo --with-stream >&2")
+    (machine / "bin" / "etcd").unlink()
+    _install(machine, "apt-get", f'echo "$RUNLEVEL $SYSTEMD_OFFLINE" >> {machine}/asked')
+    assert _run(machine) == ["1 1"]

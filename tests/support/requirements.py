@@ -5,21 +5,31 @@ a broken test.
 """
 
 import os
+import re
 import shutil
 from collections.abc import Generator
+from ctypes.util import find_library
 
 import pytest
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "needs(*programs): skip unless all programs are installed")
+    config.addinivalue_line(
+        "markers", "needs(*names): skip unless all programs and libraries are installed"
+    )
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker in item.iter_markers("needs"):
-        missing = [program for program in marker.args if shutil.which(program) is None]
+        missing = [name for name in marker.args if not _is_there(name)]
         if missing:
             pytest.skip(f"missing {', '.join(missing)}: run scripts/peers")
+
+
+def _is_there(name: str) -> bool:
+    """Whether a program, or a shared library such as 'libp11-kit.so.0', is installed."""
+    library = re.fullmatch(r"lib(.+)\.so\.\d+", name)
+    return (find_library(library[1]) if library else shutil.which(name)) is not None
 
 
 @pytest.hookimpl(wrapper=True)

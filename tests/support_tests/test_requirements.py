@@ -16,7 +16,11 @@ import pytest
 def test_marked():
     pass
 
-@pytest.mark.needs("sh")
+@pytest.mark.needs("libno-such-library.so.1")
+def test_library():
+    pass
+
+@pytest.mark.needs("sh", "libc.so.6")
 def test_satisfied():
     pass
 """
@@ -45,8 +49,9 @@ def _run(directory: Path, source: str, ci: str) -> subprocess.CompletedProcess[s
 def test_missing_program_is_named(tmp_path: Path) -> None:
     ran = _run(tmp_path, _MARKED, ci="")
     assert ran.returncode == 0
-    assert "1 passed, 1 skipped" in ran.stdout
+    assert "1 passed, 2 skipped" in ran.stdout
     assert "missing no-such-program: run scripts/peers" in ran.stdout
+    assert "missing libno-such-library.so.1: run scripts/peers" in ran.stdout
 
 
 @pytest.mark.parametrize("source", [_MARKED, _SKIPPED_MODULE], ids=["marker", "module"])
