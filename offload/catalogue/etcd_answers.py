@@ -52,18 +52,19 @@ class Refusal(NamedTuple):
             message = orjson.loads(body)
         except orjson.JSONDecodeError:
             message = None
+        code = _INVALID if status < 500 else _UNKNOWN
         if isinstance(message, dict):
-            return cls.of(message, f"HTTP status {status}")
+            return cls.of(message, f"HTTP status {status}", code)
         text = body[:200].decode(errors="replace").strip()
-        return cls(_INVALID if status < 500 else _UNKNOWN, text or f"HTTP status {status}")
+        return cls(code, text or f"HTTP status {status}")
 
     @classmethod
-    def of(cls, message: Mapping[str, Any], default: str) -> Self:
+    def of(cls, message: Mapping[str, Any], default: str, code: int = _UNKNOWN) -> Self:
         """From an answer's JSON: flat, or inside 'error' where it ended a stream."""
         inner = message.get("error")
         if isinstance(inner, dict):
-            return cls(int(inner.get("grpc_code", _UNKNOWN)), str(inner.get("message", default)))
-        return cls(int(message.get("code", _UNKNOWN)), str(inner or default))
+            return cls(int(inner.get("grpc_code", code)), str(inner.get("message", default)))
+        return cls(int(message.get("code", code)), str(inner or default))
 
     @property
     def meaning(self) -> Meaning:
