@@ -86,7 +86,7 @@ class Verification:
         if not report.worker:
             self._know(record.worker)
         if record.worker != report.worker:
-            return f"it is of worker {record.worker!r}, and the log of {report.worker!r}"
+            return f"it is of worker {record.worker!r}, but the log is that of {report.worker!r}"
         if self._head is not None and record.prev != self._head.hash:
             return f"it does not continue record {self._head.seq}: one of them was replaced"
         if record.seq == 1:

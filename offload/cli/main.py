@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from offload.cli import certificate, check, cluster, demo, init, key, serve
+from offload.cli import audit, certificate, check, cluster, demo, init, key, serve
 from offload.cli.failure import Complaint, Failure, render
 
 SUCCESS, FAILED, USAGE = 0, 1, 2
@@ -30,6 +30,7 @@ app.command("check")(check.check)
 app.add_typer(key.app, name="key")
 app.add_typer(certificate.app, name="certificate")
 app.add_typer(cluster.app, name="cluster")
+app.add_typer(audit.app, name="audit")
 app.command("demo")(demo.demo)
 
 
