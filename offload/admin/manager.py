@@ -86,48 +86,54 @@ class Manager:
         api: socket.socket | None,
         ready: Callable[[], bool],
     ) -> None:
-        """As `manage`."""
+        """As `manage`; raises IdentityUnusable."""
         if worker.cluster is None:
             raise ValueError("no [worker.cluster] table: the worker is no member of a cluster")
         self._worker, self._cluster = worker, worker.cluster
         self._token, self._api, self._ready = token, api, ready
+        self._key = _member_key(worker.identity)
+        self._random = SystemRandom()
 
     async def run(self) -> None:
         """Manage until cancelled; then leave the cluster's sight first, and end what is under way.
 
-        Raises CatalogueError, IdentityUnusable, OSError, and ExceptionGroup for a task that failed.
+        Raises CatalogueError, OSError, and ExceptionGroup for a task that failed.
         """
         async with AsyncExitStack() as stack:
             file = await asyncio.to_thread(ReplicaFile, self._cluster.replica)
             stack.callback(file.close)
-            node = await self._node(file, stack)
-            services = Services.of(node)
+            found = await self._opened(file, stack)
+            log = self._audit(found, stack)
+            node = self._node(found, log, stack)
+            services = Services.of(node, log)
+            tasks = self._tasks(node, file, services, stack)
             group = await stack.enter_async_context(asyncio.TaskGroup())
-            for name, task in self._tasks(node, file, services, stack).items():
+            for name, task in tasks.items():
                 _start(group, name, task, stack)
             await self._serve_rest(node, services, stack)
             presence = MemberPresence(node, self._cluster.lease)
             stack.push_async_callback(presence.withdraw)
             await self._show(presence)
 
-    async def _node(self, file: ReplicaFile, stack: AsyncExitStack) -> Node:
-        worker, random = self._worker, SystemRandom()
-        signer = Signer(worker.name, _member_key(worker.identity))
-        authority = x509.load_pem_x509_certificate(worker.trust.read_bytes())
-        found = await opened(self._cluster.catalogue, authority, file.seen(), random)
+    async def _opened(self, file: ReplicaFile, stack: AsyncExitStack) -> Opened:
+        authority = x509.load_pem_x509_certificate(self._worker.trust.read_bytes())
+        found = await opened(self._cluster.catalogue, authority, file.seen(), self._random)
         stack.push_async_callback(found.close)
+        return found
+
+    def _node(self, found: Opened, log: AuditLog, stack: AsyncExitStack) -> Node:
         node = Node(
-            name=worker.name,
+            name=self._worker.name,
             catalogue=found.catalogue,
             view=found.view,
-            signer=signer,
+            signer=Signer(self._worker.name, self._key),
             token=self._token,
-            audit=self._audit(found, stack),
+            audit=log,
             clock=_now,
-            random=random,
+            random=self._random,
         )
         stack.push_async_callback(node.close)
-        _log.info("member of a cluster", cluster=found.view.cluster.name, worker=worker.name)
+        _log.info("member of a cluster", cluster=found.view.cluster.name, worker=node.name)
         return node
 
     def _audit(self, found: Opened, stack: AsyncExitStack) -> AuditLog:

@@ -8,6 +8,7 @@ no key, not even a wrapped one: a key destroyed in the cluster is not to be foun
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -35,9 +36,11 @@ Changes = Mapping[str, bytes | None]
 
 
 class ReplicaFile:
-    """The file; for one thread at a time. Methods block and raise CatalogueError."""
+    """The file, for any thread. Methods block and raise CatalogueError."""
 
     def __init__(self, path: Path) -> None:
+        self._lock = threading.Lock()
+        self._closed = False
         self._database = Database(path, history=_HISTORY)
         entries = self._database.list("", "", 0, 0).entries
         self._contents = {entry.key: entry.value for entry in entries}
@@ -55,7 +58,12 @@ class ReplicaFile:
         return {path for path in self._contents if not path.startswith(SEEN)}
 
     def write(self, changes: Changes) -> None:
-        """Make it so, in one commit."""
+        """Make it so, in one commit; after `close`, nothing happens."""
+        with self._lock:
+            if not self._closed:
+                self._write(changes)
+
+    def _write(self, changes: Changes) -> None:
         news = {path: value for path, value in changes.items() if self._contents.get(path) != value}
         if not news:
             return
@@ -70,8 +78,10 @@ class ReplicaFile:
                 self._contents[path] = value
 
     def close(self) -> None:
-        """Close it."""
-        self._database.close()
+        """Close it, once what is being written is."""
+        with self._lock:
+            self._closed = True
+            self._database.close()
 
 
 class Mirror:

@@ -6,8 +6,12 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
+from offload.audit.log import AuditLog
 from offload.cluster.approval_service import ApprovalService
+from offload.cluster.audit_service import AuditService
+from offload.cluster.backup_service import BackupService
 from offload.cluster.bearer import Bearers
+from offload.cluster.checkpoints import Checkpoints
 from offload.cluster.cluster_service import ClusterService
 from offload.cluster.enrolment import Enrolment
 from offload.cluster.frontend_service import FrontendService
@@ -15,6 +19,7 @@ from offload.cluster.intents import Intents
 from offload.cluster.invitation import Invitations
 from offload.cluster.key_service import KeyService
 from offload.cluster.management import Management
+from offload.cluster.member_service import MemberService
 from offload.cluster.node import Node
 from offload.cluster.replication import Replicator
 from offload.cluster.rotation_service import RotationService
@@ -36,25 +41,34 @@ class Services:
     tasks: dict[str, Task]
 
     @classmethod
-    def of(cls, node: Node) -> Services:
-        """Those of the member; made on the running loop."""
+    def of(cls, node: Node, log: AuditLog) -> Services:
+        """Those of the member, whose audit log is `log`; made on the running loop."""
         bearers = Bearers(node)
         authority = TokenAuthority(node)
-        enrolment = Enrolment(node, authority, Invitations(node))
+        invitations = Invitations(node)
+        enrolment = Enrolment(node, authority, invitations)
+        checkpoints = Checkpoints(node, log)
         intents = Intents(node)
         replicator = Replicator(node, intents=intents)
         keys = KeyService(node, intents)
         handlers = (
             keys.handlers,
             RotationService(node, keys.creation).handlers,
+            MemberService(node, enrolment, invitations).handlers,
             FrontendService(node, authority).handlers,
             ApprovalService(node).handlers,
             ClusterService(node).handlers,
             UserService(node, authority.issue_client, bearers).handlers,
+            AuditService(node, log, checkpoints).handlers,
+            BackupService(node).handlers,
         )
         return cls(
             management=Management(node, handlers),
             bearers=bearers,
             enrolment=enrolment,
-            tasks={"replication": replicator.run, "rotation": Rotator(node).run},
+            tasks={
+                "replication": replicator.run,
+                "rotation": Rotator(node).run,
+                "checkpoints": checkpoints.run,
+            },
         )

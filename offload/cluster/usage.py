@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,11 +53,12 @@ class Count(NamedTuple):
 
 
 class Ledger:
-    """The file of counts; for one thread at a time. Methods block and raise UsageError."""
+    """The file of counts, for any thread. Methods block and raise UsageError."""
 
     def __init__(self, path: Path) -> None:
         """Made if need be."""
         self._path = path
+        self._lock = threading.Lock()
         with self._explained():
             path.touch(0o600)
             self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
@@ -90,13 +92,15 @@ class Ledger:
             )
 
     def close(self) -> None:
-        """Close the file."""
-        self._connection.close()
+        """Close the file, once what is being done with it is."""
+        with self._lock:
+            self._connection.close()
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
         try:
-            yield
+            with self._lock:
+                yield
         except (sqlite3.Error, OSError) as error:
             raise UsageError(f"{self._path} cannot be used: {error}") from error
 
