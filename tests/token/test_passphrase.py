@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from offload.token.base import TokenError, TokenInsecure, TokenNotFound
-from offload.token.passphrase import read_passphrase
+from offload.token.passphrase import credential, read_passphrase, read_pin
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,22 @@ def test_a_linked_secret_mount_is_followed(tmp_path: Path) -> None:
     path.write_text("secret")
     (tmp_path / "link").symlink_to(path)
     assert read_passphrase(tmp_path / "link") == b"secret"
+
+
+def test_a_pin_is_read_by_the_same_rules(tmp_path: Path) -> None:
+    path = tmp_path / "pin"
+    with pytest.raises(TokenNotFound, match="put the token's PIN there"):
+        read_pin(path)
+    path.touch(0o600)
+    path.write_bytes(b"1234\n")
+    assert read_pin(path) == b"1234"
+    path.chmod(0o644)
+    with pytest.raises(TokenInsecure, match="chmod 0600"):
+        read_pin(path)
+
+
+def test_a_credential_is_a_file_of_systemds(tmp_path: Path) -> None:
+    environment = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+    assert credential("hsm-pin", environment) == tmp_path / "hsm-pin"
+    with pytest.raises(TokenNotFound, match="LoadCredential=hsm-pin:/PATH"):
+        credential("hsm-pin", {})

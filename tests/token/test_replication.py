@@ -52,7 +52,7 @@ def pair(
     giver.generate_cluster_key(GENERATION)
     taker.accept_cluster_key(GENERATION, giver.enclose_cluster_key(GENERATION, taker.transport))
     moving = tuple(each for each in makers[0].moving if each in makers[1].moving)
-    lacking = tuple(each for each in makers[0].moving if each not in makers[1].moving)
+    lacking = tuple(each for each in makers[0].moving if each in makers[1].fixed)
     yield Pair(giver, taker, moving, lacking)
     giver.close()
     taker.close()
@@ -155,7 +155,7 @@ def test_what_is_no_public_key_of_ours_is_refused(
         pair.taker.unwrap("strange", public_key, wrapped, GENERATION)
 
 
-@settings(max_examples=40)
+@settings(max_examples=30, deadline=None)
 @given(position=st.integers(min_value=0), bit=st.integers(0, 7))
 def test_an_altered_wrapped_key_is_refused(
     pair: Pair, key: KeyRecord, wrapped: bytes, position: int, bit: int
@@ -166,7 +166,7 @@ def test_an_altered_wrapped_key_is_refused(
     assert pair.taker.keys() == before
 
 
-@settings(max_examples=40)
+@settings(max_examples=30, deadline=None)
 @given(position=st.integers(min_value=0), bit=st.integers(0, 7))
 def test_an_altered_enclosed_key_is_refused(
     pair: Pair, key: KeyRecord, enclosed: bytes, position: int, bit: int
@@ -177,7 +177,7 @@ def test_an_altered_enclosed_key_is_refused(
     assert pair.taker.keys() == before
 
 
-@settings(max_examples=40)
+@settings(max_examples=30, deadline=None)
 @given(position=st.integers(min_value=0), bit=st.integers(0, 7))
 def test_an_altered_cluster_key_is_refused(pair: Pair, position: int, bit: int) -> None:
     enclosed = pair.giver.enclose_cluster_key(GENERATION, pair.taker.transport)

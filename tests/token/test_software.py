@@ -377,12 +377,12 @@ def test_a_writer_looks_at_the_files_of_others_only(
     assert len(token.keys()) == 7
 
 
-def test_a_thousand_keys_open_at_once(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_keys_open_at_once(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Waiting for the disk is not what is looked at.
     monkeypatch.setattr("os.fsync", lambda _descriptor: None)
     token = open_token(directory)
-    for number in range(1000):
+    for number in range(300):
         token.generate(f"key {number}", Algorithm.P_256)
     started = time.process_time()
-    assert len(open_token(directory).keys()) == 1000
-    assert time.process_time() - started < 1.5
+    assert len(open_token(directory).keys()) == 300
+    assert time.process_time() - started < 0.5
