@@ -11,7 +11,7 @@ from random import Random
 from typing import ParamSpec, TypeVar
 
 from offload.audit.sink import AuditSink
-from offload.catalogue.base import Catalogue, Delete, Put, Unchanged, Write
+from offload.catalogue.base import Catalogue, CatalogueDenied, Delete, Put, Unchanged, Write
 from offload.catalogue.envelope import Signer
 from offload.catalogue.records import Record
 from offload.cluster.opened import VERSIONED, removal
@@ -69,8 +69,13 @@ class Node:
         given for a path of `changes` stands instead of ours: it was decided on earlier.
 
         Raises Conflict: our view was behind, so decide again. Raises CatalogueUnavailable: it may
-        have been applied; what decides again from the view finds out.
+        have been applied; what decides again from the view finds out. Raises CatalogueDenied if
+        we are no member any more.
         """
+        me = self.view.members.get(self.name)
+        if me is not None and me.state == "removed":
+            # Nobody would believe it.
+            raise CatalogueDenied(f"{self.name!r} was removed from the cluster: stop its worker")
         given = {check.key for check in checks}
         guards = [
             Unchanged(path, self.view.revision_of(path)) for path in changes if path not in given

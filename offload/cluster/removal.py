@@ -34,6 +34,7 @@ async def remove(node: Node, name: str) -> MemberRecord:
     """
     if name not in node.view.members:
         raise NotFound(f"there is no member {name!r}: see the list of members")
+    refuse(node.view, node.name, name)
     await resign(node, name)
     await _exclude(node, name)
     await begin_roll(node, frozenset((name,)))
@@ -64,11 +65,13 @@ async def _exclude(node: Node, name: str) -> None:
 
 
 def refuse(view: View, me: str, name: str) -> None:
-    """Raise WrongState if the member must not go (no I/O)."""
+    """Raise WrongState if the member must not go; nothing is lost with one that went (no I/O)."""
     if name == me:
         raise WrongState(f"{name!r} does not remove itself: ask another worker; the last one stays")
     if me not in view.present:
         raise WrongState(f"{me!r} is no member any more: ask another worker")
+    if name not in view.present:
+        return
     bound = _bound_to(view, name)
     if bound:
         raise WrongState(

@@ -1,9 +1,11 @@
 import base64
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from support.cluster import NOW
 from support.members import Members, enrolment_of, members_in
 
 from offload.audit.sink import FakeAuditSink
@@ -13,7 +15,7 @@ from offload.cluster.authority import key_pem
 from offload.cluster.enrolment import Enrolment, member_fingerprint
 from offload.cluster.failures import Invalid, NotAllowed, NotFound, Taken, Unavailable
 from offload.cluster.fingerprint import grouped
-from offload.cluster.invitation import Invitations
+from offload.cluster.invitation import InvitationRecord, Invitations, digest
 from offload.cluster.joining import accepted
 from offload.cluster.node import Node
 
@@ -257,12 +259,20 @@ async def test_who_is_no_member_is_not_believed(members: Members, founder: Node)
     second = await members.join(NAME)
     removed = founder.view.members[NAME].model_copy(update={"state": "removed"})
     await founder.write({paths.MEMBERS + NAME: removed})
-    _, invitations = enrolment_of(second)
-    invitation = await invitations.invite("worker-9", 60, "mallory")
+    secret, identifier = "secret", "0" * 32
+    record = InvitationRecord(
+        id=identifier,
+        member="worker-9",
+        secret=digest(secret),
+        expires=NOW + timedelta(hours=1),
+        invited_by="mallory",
+    )
+    path = paths.INVITATIONS + identifier
+    await members.catalogue.commit([Put(path, second.signer.seal(path, record.body()))])
+    own = await enrolment_of(founder)[1].invite("worker-9", 60, "alice")
+    forged = own.model_copy(update={"id": identifier})
     with pytest.raises(NotAllowed):
-        await enrolment_of(founder)[0].ask(
-            members.newcomer("x").application(invitation), invitation.secret
-        )
+        await enrolment_of(founder)[0].ask(members.newcomer("x").application(forged), secret)
 
 
 async def test_a_certificate_for_another_key_is_not_accepted(

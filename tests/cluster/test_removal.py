@@ -10,7 +10,7 @@ from support.cluster import NOW
 from support.members import Members, members_in
 
 from offload.catalogue import paths
-from offload.catalogue.base import Put
+from offload.catalogue.base import CatalogueDenied, Put
 from offload.catalogue.envelope import Verifier
 from offload.catalogue.records import AliveRecord, HoldingRecord
 from offload.cluster.failures import NotFound, WrongState
@@ -125,6 +125,8 @@ async def test_who_is_removed_removes_nobody(members: Members, founder: Node) ->
     await second.view.until(lambda view: "worker-2" not in view.present)
     with pytest.raises(WrongState, match="no member any more"):
         await remove(second, "worker-1")
+    with pytest.raises(CatalogueDenied, match="was removed"):
+        await second.write({paths.CLUSTER: second.view.cluster})
 
 
 async def test_keys_that_can_be_nowhere_else_are_named(members: Members, founder: Node) -> None:
