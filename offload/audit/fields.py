@@ -43,6 +43,8 @@ def _summary(fields: Mapping[str, Any], text: str) -> dict[str, Any]:
 
 
 def _value(value: Any, depth: int) -> Any:
+    if type(value) is str and len(value) <= MAX_TEXT and value.isascii():
+        return value
     if isinstance(value, str) and not isinstance(value, Enum):
         return _text(value, MAX_TEXT)
     if value is None or isinstance(value, bool):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -190,8 +190,8 @@ class AuditLog:
         chain.write(b"".join(lines), head)
         self._seen = head.seq
         metrics.AUDIT_LAST_SEQUENCE.labels().set(head.seq)
-        for kind, _ in records:
-            metrics.AUDIT_RECORDS.labels(kind).inc()
+        for kind, count in Counter(kind for kind, _ in records).items():
+            metrics.AUDIT_RECORDS.labels(kind).inc(count)
 
     def _of_the_chain(self, chain: Chain) -> Iterator[_Fields]:
         if chain.head.seq == 0:
