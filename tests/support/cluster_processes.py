@@ -91,7 +91,7 @@ class Cluster:
     def __init__(
         self, directory: Path, spawner: Spawner, catalogue: Mapping[str, Any] | None
     ) -> None:
-        self.directory, self._spawner = directory, spawner
+        self.directory, self.spawn = directory, spawner
         self.members: dict[str, Member] = {}
         self.identities: dict[str, Identity] = {}
         store = directory / "catalogue"
@@ -99,6 +99,11 @@ class Cluster:
         self.catalogue_path = store / "catalogue.db"
         self.catalogue = dict(catalogue or {"kind": "sqlite", "path": str(self.catalogue_path)})
         self.authority = directory / "authority.pem"
+
+    @staticmethod
+    def now() -> datetime:
+        """For what is issued."""
+        return _now()
 
     async def open_catalogue(self) -> Catalogue:
         """To be closed."""
@@ -155,9 +160,21 @@ class Cluster:
         for name in names:
             member = self.members[name]
             environment = {"OPENSSL_CONF": os.devnull}
-            member.process = self._spawner(*offload("worker", "-c", member.file), env=environment)
+            member.process = self.spawn(*offload("worker", "-c", member.file), env=environment)
         for name in names:
             until(self.members[name].admin.agrees, f"{name} ready")
+
+    def start_what_is_dead(self) -> None:
+        """Start members that were killed and not brought back, and wait until all are ready."""
+        dead = [
+            name
+            for name, member in self.members.items()
+            if member.process is None or member.process.process.poll() is not None
+        ]
+        if dead:
+            self.start(*dead)
+        for name, member in self.members.items():
+            until(member.admin.agrees, f"{name} ready")
 
     def kill(self, name: str) -> None:
         """End the member at once, all its processes."""
@@ -248,6 +265,46 @@ async def found(
     await store.close()
     token.close()
     return cluster
+
+
+async def join(cluster: Cluster, name: str, zone: str, via: str = "worker-1") -> None:
+    """A further member of a running cluster, by its own command and an officer's approval."""
+    ports = free_ports(3)
+    directory = cluster.directory / name
+    invitation = cluster.directory / f"{name}.invitation"
+    async with cluster.rest(via) as session:
+        async with session.post("/v1/members", json={"member": name}) as answer:
+            assert answer.status == 201, await answer.text()
+            invitation.write_text((await answer.json())["invitation"])
+        joining = cluster.spawn(
+            *offload("cluster", "join", invitation, directory, "--zone", zone),
+            *("--listen", f"127.0.0.1:{ports[0]}", "--admin", f"127.0.0.1:{ports[1]}"),
+            *("--api", f"127.0.0.1:{ports[2]}", *_catalogue_options(cluster.catalogue)),
+        )
+        await _approve(session, name)
+    assert await asyncio.to_thread(joining.wait) == 0, joining.output
+    cluster.members[name] = Member(name, directory, zone, ports)
+
+
+async def _approve(session: aiohttp.ClientSession, name: str) -> None:
+    async with asyncio.timeout(_WAIT_SECONDS):
+        fingerprint = ""
+        while not fingerprint:
+            async with session.get("/v1/members") as answer:
+                members = {one["name"]: one for one in (await answer.json())["members"]}
+            fingerprint = members.get(name, {}).get("fingerprint", "")
+    path = f"/v1/members/{name}/approve"
+    async with session.post(path, json={"fingerprint": fingerprint}) as answer:
+        assert answer.status == 200, await answer.text()
+
+
+def _catalogue_options(table: Mapping[str, Any]) -> list[str]:
+    if table["kind"] == "sqlite":
+        return ["--catalogue-file", table["path"]]
+    options = [word for url in table["endpoints"] for word in ("--etcd", url)]
+    for name in ("trust", "certificate", "key", "user", "password_file"):
+        options += [f"--etcd-{name.replace('_', '-')}", table[name]]
+    return options
 
 
 async def _node(name: str, store: Catalogue, founded: Founded, token: SoftwareToken) -> Node:

@@ -52,6 +52,7 @@ class EtcdCluster:
     ) -> EtcdSettings:
         """How a catalogue of the user is configured."""
         password = self._directory / f"{user}.password"
+        password.touch(0o600)
         password.write_text(f"{user}\n")
         return EtcdSettings(
             kind="etcd",
@@ -63,6 +64,10 @@ class EtcdCluster:
             password_file=password,
             prefix=prefix,
         )
+
+    def table(self, user: str = "member") -> dict[str, Any]:
+        """The same as a table of the configuration."""
+        return self.settings(user).model_dump(mode="json", exclude_none=True)
 
     def leader(self) -> int:
         """The index of the leader, waiting for an election."""

@@ -1,0 +1,89 @@
+"""What goes wrong on purpose, and what was seen: `make faults`, `make faults-quick`.
+
+Each case is real processes on this machine's loopback addresses, bounded in count and time. The
+last line is `N passed, N failed`; the exit status is 1 if any failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import io
+import os
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+from random import Random, SystemRandom
+
+TESTS = Path(__file__).resolve().parents[1]
+# Run as a directory, Python puts this one first on the path; cases import what tests share.
+sys.path[:1] = [str(TESTS.parent), str(TESTS)]
+
+from offload import provider  # noqa: E402 - it comes from the path just set
+
+provider.ensure()
+
+from faults.case import Case, Scene, Seen  # noqa: E402
+
+CASES = ("creations", "membership", "secrets", "latency")
+
+
+def main() -> int:
+    """Run the cases asked for."""
+    options = _options()
+    outcomes = []
+    for name in options.only or CASES:
+        for case in importlib.import_module(f"faults.{name}").CASES:
+            outcomes.append((case, *_run(case, options)))
+    _print(outcomes)
+    failed = sum(not seen.ok for _, seen, _ in outcomes)
+    print(f"{len(outcomes) - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="faults", description="make things fail, and look")
+    parser.add_argument("--quick", action="store_true", help="a sample of each case")
+    parser.add_argument("--only", type=lambda text: text.split(","), help="names of cases")
+    parser.add_argument("--seed", type=int, default=SystemRandom().randrange(1 << 32))
+    parser.add_argument("--keep", type=Path, help="leave files and logs in this directory")
+    options = parser.parse_args()
+    print(f"seed {options.seed}", flush=True)
+    return options
+
+
+def _run(case: Case, options: argparse.Namespace) -> tuple[Seen, float]:
+    began = time.monotonic()
+    print(f"{case.name} ...", flush=True)
+    with tempfile.TemporaryDirectory(prefix="faults-") as scratch:
+        directory = Path(options.keep or scratch) / case.name.replace(" ", "-")
+        directory.mkdir(parents=True, mode=0o700)
+        scene = Scene(directory, Random(options.seed), quick=options.quick)
+        try:
+            seen = case.run(scene)
+        except Exception as error:
+            traceback.print_exc()
+            seen = Seen(False, f"{type(error).__name__}: {error}".splitlines()[0][:200])
+        logs = io.StringIO()
+        with contextlib.redirect_stdout(logs):
+            scene.close()
+        if not seen.ok:
+            print(logs.getvalue())
+    return seen, time.monotonic() - began
+
+
+def _print(outcomes: list[tuple[Case, Seen, float]]) -> None:
+    print()
+    for case, seen, seconds in outcomes:
+        print(f"{'ok    ' if seen.ok else 'FAILED'} {case.name}  ({seconds:.0f} s)")
+        print(f"       expected  {case.expected}")
+        print(f"       seen      {seen.text}")
+    print(flush=True)
+
+
+if __name__ == "__main__":
+    os.environ.pop("CI", None)
+    sys.exit(main())
