@@ -93,10 +93,10 @@ class CertificateRecord(Record):
 class FrontendRecord(Record):
     """frontends/<name>, bound to its lease: what all processes of the front-end have reached.
 
-    serving: label to SKI of what handshakes are served with, '' while processes do not agree or there
-    is no certificate: every label of its sites is there; staged: label to SKI of a canary with
-    which a handshake has been made through the workers; canary_errors: SKI of a canary to why one
-    failed, so that an earlier attempt's failure is not taken for this one's.
+    serving: label to SKI of what handshakes are served with, for every label of its sites; '' while
+    there is no certificate or processes do not agree; staged: label to SKI of a canary with which a
+    handshake has been made through the workers; canary_errors: SKI of a canary to why one failed,
+    so that an earlier attempt's failure is not taken for this one's.
     """
 
     name: str

@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from support.serving import (
     signed,
 )
 
+from offload.config import FrontendCluster, SqliteSettings
 from offload.keys.algorithm import Algorithm
 from offload.keys.identifier import subject_key_identifier
 from offload.observe import metrics
@@ -203,6 +205,22 @@ async def test_unknown_name_gets_the_alert(start: Start, name: bytes | None) -> 
     assert grown.value == 1
     assert running.pool.submitted == []
     client.close()
+
+
+async def test_a_site_whose_certificate_is_still_to_come_is_refused(
+    start: Start, issued: Issued, tmp_path: Path
+) -> None:
+    cluster = FrontendCluster(
+        name="front", state=tmp_path, catalogue=SqliteSettings(path=tmp_path / "catalogue.db")
+    )
+    running = await start({**NAMED, "certificates": (), "keys": ("web",)}, cluster=cluster)
+    with pytest.raises(SSL.Error, match="unrecognized name"):
+        await TLSClient.connect(running)
+    assert running.server.failures == [("no_certificate", "site.test")]
+    service = running.server.service("site.test")
+    assert service is not None
+    service.site.install({"web": issued.chain_pem})
+    (await TLSClient.connect(running)).close()
 
 
 async def test_client_that_openssl_refuses_gets_its_alert(start: Start) -> None:

@@ -92,3 +92,15 @@ def test_bytes_are_counted_for_each_site_and_direction(services: Services) -> No
     service.request_bytes.pending += 3
     service.response_bytes.pending += 5
     assert (request.value, response.value) == (3, 5)
+
+
+def test_canaries_have_services_of_their_own_until_there_are_others(
+    services: Services, issued: Issued
+) -> None:
+    (canary,) = Sites.from_settings(settings(issued, {"names": ("service.test",)}).sites).all
+    services.set_canaries({"secret.canary.offload.invalid": canary})
+    assert chosen(services, "secret.canary.offload.invalid").site is canary
+    assert chosen(services, "service.test").site is not canary
+    services.set_canaries({})
+    assert chosen(services, "secret.canary.offload.invalid").site.name == "default"
+    assert canary not in [service.site for service in services]

@@ -100,3 +100,15 @@ async def test_port_in_use_is_an_error(app: web.Application) -> None:
         pytest.raises(OSError, match="address already in use"),
     ):
         await serve(app, Where("127.0.0.1", taken.getsockname()[1]))
+
+
+async def test_readiness_is_told_with_its_notes(port: int, state: State) -> None:
+    notes = ["one thing", "another"]
+    app = create_app(lambda: state.ready, notes=lambda: notes)
+    runner = await serve(app, Where("127.0.0.1", port))
+    url = f"http://127.0.0.1:{port}"
+    assert await _get(f"{url}/readyz") == (200, "ok\none thing\nanother\n")
+    state.ready = False
+    assert await _get(f"{url}/readyz") == (503, "not ready\none thing\nanother\n")
+    assert await _get(f"{url}/healthz") == (200, "ok\n")
+    await runner.cleanup()
