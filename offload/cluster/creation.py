@@ -23,7 +23,7 @@ from offload.cluster.failures import Invalid, ManagementError, Taken, Unavailabl
 from offload.cluster.finding import find, name_of
 from offload.cluster.intents import Intents, token_label
 from offload.cluster.node import Node
-from offload.cluster.persistence import persist
+from offload.cluster.persistence import Unsure, persist
 from offload.cluster.view import View
 from offload.keys.algorithm import Algorithm
 from offload.keys.managed import KeyPolicy, ManagedKey
@@ -97,13 +97,15 @@ class Creation:
     async def _make(self, new: NewKey, make: Callable[[str], KeyRecord]) -> bytes:
         """Make and publish the key; returns its SKI."""
         _check_dates(new, self._node.clock())
+        if new.replicated:
+            await self._require_cluster_key()
         generation = await self._intend(new)
         with self._intents.under_way(new.label, generation):
             record: KeyRecord | None = None
             try:
                 record = await self._in_token(token_label(new.label, generation), make)
                 await self._publish(new, generation, record)
-            except Unavailable:
+            except Unsure:
                 # It may have been published after all; `intents` finds out.
                 raise
             except (ManagementError, TokenError):
@@ -111,13 +113,18 @@ class Creation:
                 raise
         return record.ski
 
+    async def _require_cluster_key(self) -> None:
+        node = self._node
+        if node.view.cluster.cluster_key not in await node.in_thread(node.token.cluster_keys):
+            raise Unavailable(f"{node.name} has not got the cluster key yet: ask another worker")
+
     async def _in_token(self, label: str, make: Callable[[str], KeyRecord]) -> KeyRecord:
         try:
             return await self._node.in_thread(make, label)
         except LabelTaken:
-            raise Unavailable(
-                f"the token still has a key {label!r} that was never published: it is erased a few"
-                " minutes after it was made; try again then, or on another worker"
+            raise Taken(
+                f"the token of {self._node.name} has a key {label!r} that the cluster does not"
+                " know: choose another label, or ask another worker"
             ) from None
 
     async def _intend(self, new: NewKey) -> int:

@@ -2,7 +2,8 @@
 
 A member writes an intent before it makes a key, and removes it in the commit that publishes the
 key. An intent that outlives its maker tells which key of the token nobody can ever have heard of;
-that key is erased. Nothing else in a token is ever taken for such a key.
+that key is erased. Nothing else in a token is ever taken for such a key, least of all what was
+there before the intent: after a catalogue was restored, a token may hold the only copy.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ _log = get_logger("cluster.intents")
 
 _AGE = timedelta(minutes=5)
 _PERIOD = 60.0
+_GRAIN = timedelta(seconds=2)  # tokens know the second that a key was made in
 
 
 class IntentRecord(Record):
@@ -93,7 +95,8 @@ class Intents:
         label = token_label(intent.label, intent.generation)
         records = await self._node.in_thread(self._node.token.keys)
         for record in records:
-            if record.label == label and await self._unpublished(record.ski):
+            since = record.created + _GRAIN >= intent.began
+            if record.label == label and since and await self._unpublished(record.ski):
                 await self._node.in_thread(
                     self._node.audit.append,
                     "system",

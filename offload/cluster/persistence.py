@@ -11,6 +11,11 @@ from offload.cluster.changes import Writing
 from offload.cluster.failures import Unavailable
 from offload.cluster.node import Node
 
+
+class Unsure(Unavailable):
+    """Nobody knows whether it was done."""
+
+
 PATIENCE = 15.0
 """Seconds; an etcd cluster has chosen another leader long before."""
 
@@ -41,8 +46,12 @@ async def persist(node: Node, decide: Decide, seconds: float = PATIENCE) -> None
                 else:
                     return
     except TimeoutError:
-        may = "; it may have been done nevertheless: look before repeating it" if unsure else ""
-        raise Unavailable(f"the catalogue does not take it now: try again later{may}") from None
+        if not unsure:
+            raise Unavailable("others change the same all the time: try again later") from None
+        raise Unsure(
+            "the catalogue does not answer: try again later; it may have been done nevertheless,"
+            " so look before repeating it"
+        ) from None
 
 
 async def _catch_up(node: Node) -> None:

@@ -119,8 +119,7 @@ class View:
         """Watch no longer; what was read stays."""
         if self._watching is not None:
             self._watching.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watching
+            await asyncio.wait({self._watching})
         self._threads.shutdown()
 
     def __repr__(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,15 @@ KATE = Actor("kate", Role.KEY_USER)
 WAIT = 20.0
 
 
+async def eventually(condition: Callable[[], bool]) -> None:
+    """Return once it is true, of something that tells nobody when it changes."""
+    for _ in range(1000):
+        if condition():
+            return
+        await asyncio.sleep(WAIT / 1000)
+    raise AssertionError("it did not come about")
+
+
 class KeyMember:
     """A member that runs: its key service and its replicator."""
 
@@ -44,10 +53,11 @@ class KeyMember:
     async def stop(self) -> None:
         """Wherever it is."""
         if self._running is not None:
-            self._running.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._running
-            self._running = None
+            running, self._running = self._running, None
+            running.cancel()
+            await asyncio.wait({running})
+            if not running.cancelled():
+                running.result()
 
     async def do(self, act: Act) -> Any:
         return await self.service.handlers[type(act)](KATE, act)
@@ -86,6 +96,8 @@ class KeyCluster:
         await self.awake(member.name)
         if start:
             member.start()
+            said = f"{paths.CLUSTER_KEY_HOLDERS}1/{name}"
+            await member.until(lambda view: view.revision_of(said) > 0)
         return member
 
     async def awake(self, name: str) -> None:
@@ -122,7 +134,9 @@ async def key_cluster(
         base = Members(directory, stack)
         stack.push_async_callback(base.catalogue.close)
         cluster = KeyCluster(base, seconds)
-        stack.push_async_callback(cluster.stop)
-        for _ in range(count):
-            await cluster.add()
-        yield cluster
+        try:
+            for _ in range(count):
+                await cluster.add()
+            yield cluster
+        finally:
+            await cluster.stop()
