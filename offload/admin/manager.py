@@ -29,6 +29,7 @@ from offload.admin.services import Services
 from offload.admin.serving import serve
 from offload.audit.log import AuditLog
 from offload.catalogue.envelope import Signer
+from offload.cluster.declaration import declare
 from offload.cluster.node import Node
 from offload.cluster.presence import MemberPresence
 from offload.cluster.usage import Ledger, UsagePublisher
@@ -111,6 +112,7 @@ class Manager:
             for name, task in tasks.items():
                 _start(group, name, task, stack)
             await self._serve_rest(node, services, stack)
+            group.create_task(declare(node, self._worker), name="declaration")
             presence = MemberPresence(node, self._cluster.lease)
             stack.push_async_callback(presence.withdraw)
             await self._show(presence)
