@@ -1,7 +1,12 @@
-"""Who belongs to a cluster, and the certificates that say so.
+"""The HSM cluster: who belongs to it, which keys it has, and what may be done to them.
 
-Nouns: `Authority`, the private CA that issues the identities of mutual TLS; `TokenKey`, a
-private key that can only sign because it stays in a token; `CertificateProfile`, what a
-certificate is for. A public key and a signing function go in, a verified certificate or
-certification request comes out; nothing here reads or writes a file.
+Nouns: `View`, all that stands in the catalogue, verified, in memory; `Node`, a member from its own
+point of view, which writes what the others will see; the services (keys, members, front-ends,
+users, approvals, ...), which carry out acts; `Management`, the one way to them, which asks for role
+and approval and leaves a record; `Replicator`, which keeps a member's token as the catalogue says;
+`Enrolment`, by which others become members.
+
+The certificates that say who somebody is come from an `Issuer`: its key is in memory (`Authority`,
+for a set-up without a cluster) or in the tokens (`TokenAuthority`). A `TokenKey` is a private key
+that can only sign because it stays in a token.
 """
