@@ -80,13 +80,17 @@ class Lanes(Generic[S]):
         self._refused: TokenError | None = None
         self._not_before = 0.0
 
-    def run(self, task: Callable[[S], T], *, repeat: bool = True) -> T:
+    def run(
+        self, task: Callable[[S], T], *, repeat: bool = True, deadline: float | None = None
+    ) -> T:
         """What `task` returns, given a session.
 
-        It is tried again after a loss only with `repeat`. Raises TokenUnavailable, what connecting
-        raised, and what the task raises.
+        It is tried again after a loss only with `repeat`; `deadline` (seconds) is for a task that
+        takes longer than others. Raises TokenUnavailable, what connecting raised, and what the task
+        raises.
         """
-        end = self._clock() + self._deadline
+        seconds = self._deadline if deadline is None else max(deadline, self._deadline)
+        end = self._clock() + seconds
         lane = self._borrow(end)
         job: _Job[S] = _Job(task, repeat)
         lane.jobs.put(job)
@@ -98,7 +102,7 @@ class Lanes(Generic[S]):
                 late: T = job.answer.result()
                 return late
             raise TokenUnavailable(
-                f"the HSM has not answered for {self._deadline:g} s: see to it or its network"
+                f"the HSM has not answered for {seconds:g} s: see to it or its network"
             ) from None
 
     def close(self) -> None:

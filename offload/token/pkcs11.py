@@ -54,6 +54,9 @@ T = TypeVar("T")
 P11_KIT = "libp11-kit.so.0"
 
 _TRANSPORT_BYTES = TRANSPORT_BITS // 8
+# Seconds that are given to what takes longer than a signature: making a large key, listing many.
+_MAKING = 60.0
+_LISTING = 300.0
 # Listing the keys of a large HSM is not cheap: at most this part of the time goes into it.
 _LISTING_SHARE = 1 / 20
 
@@ -118,7 +121,7 @@ class Pkcs11Token:
     def transport(self) -> TransportKeys:
         if self._transport is None:
             with self._changing:
-                _, encoded = self._run(lambda session: hsm.transport(session.raw))
+                _, encoded = self._run(lambda session: hsm.transport(session.raw), deadline=_MAKING)
             self._transport = TransportKeys(encoded)
         return self._transport
 
@@ -158,7 +161,7 @@ class Pkcs11Token:
         with self._changing:
             self._run(lambda session: _require_free(session, label))
             self._run(lambda session: _require_made_here(session, algorithm, extractable))
-            record = self._run(make, repeat=False)
+            record = self._run(make, repeat=False, deadline=_MAKING)
             return self._remember(record, record.ski)
 
     def destroy(self, ski: bytes) -> None:
@@ -224,7 +227,7 @@ class Pkcs11Token:
             except KeyNotFound:
                 self._run(lambda session: _require_free(session, label))
                 self._run(lambda session: _require_made_here(session, algorithm, extractable=True))
-                return self._remember(self._run(task, repeat=False), ski)
+                return self._remember(self._run(task, repeat=False, deadline=_MAKING), ski)
 
     def cluster_keys(self) -> frozenset[int]:
         return self._run(lambda session: hsm.cluster_generations(session.raw))
@@ -267,7 +270,7 @@ class Pkcs11Token:
             started = time.monotonic()
             if self._closed or started < self._next_listing:
                 return False
-            held = self._run(lambda session: hsm.list_keys(session.raw))
+            held = self._run(lambda session: hsm.list_keys(session.raw), deadline=_LISTING)
             ended = time.monotonic()
             self._next_listing = ended + max(self._pause, (ended - started) / _LISTING_SHARE)
             differs = held.keys() != self._held.keys()
@@ -300,7 +303,13 @@ class Pkcs11Token:
         with self._listing:
             self._held = {other: held for other, held in self._held.items() if other != ski}
 
-    def _run(self, task: Callable[[HsmSession], T], *, repeat: bool = True) -> T:
+    def _run(
+        self,
+        task: Callable[[HsmSession], T],
+        *,
+        repeat: bool = True,
+        deadline: float | None = None,
+    ) -> T:
         def inside(session: HsmSession) -> T:
             with self._module.calling():
                 try:
@@ -308,7 +317,7 @@ class Pkcs11Token:
                 except PKCS11Error as error:
                     raise explained(error) from error
 
-        return self._lanes.run(inside, repeat=repeat)
+        return self._lanes.run(inside, repeat=repeat, deadline=deadline)
 
 
 class _Connector:

@@ -51,9 +51,17 @@ _WRAPPING = MechanismFlag.WRAP | MechanismFlag.UNWRAP
 _KEPT: Template = {Attribute.TOKEN: True}
 _SEALED: Template = {Attribute.PRIVATE: True, Attribute.SENSITIVE: True}
 
-_ALWAYS = (Attribute.ID, Attribute.LABEL, Attribute.KEY_TYPE)
-_RSA = (Attribute.MODULUS, Attribute.PUBLIC_EXPONENT)
-_CURVE = (Attribute.EC_PARAMS, Attribute.EC_POINT)
+# In one call, for each costs a round trip; a module leaves out those that an object has not.
+_PUBLIC = (
+    Attribute.ID,
+    Attribute.LABEL,
+    Attribute.KEY_TYPE,
+    Attribute.START_DATE,
+    Attribute.MODULUS,
+    Attribute.PUBLIC_EXPONENT,
+    Attribute.EC_PARAMS,
+    Attribute.EC_POINT,
+)
 _NOT_THERE = (AttributeTypeInvalid, AttributeSensitive, AttributeValueInvalid, FunctionFailed)
 
 _UNKNOWN_DATE = date(1970, 1, 1)
@@ -131,10 +139,11 @@ def list_keys(session: Session) -> dict[bytes, tuple[KeyRecord, bytes]]:
     }
     keys: dict[bytes, tuple[KeyRecord, bytes]] = {}
     for public in list(session.get_objects({**_KEPT, Attribute.CLASS: ObjectClass.PUBLIC_KEY})):
-        record = _record(public)
+        attributes = _read(public, _PUBLIC)
+        record = _record(attributes)
         if record is None:
             continue
-        own = _read(public, (Attribute.ID,)).get(Attribute.ID, b"")
+        own = attributes.get(Attribute.ID, b"")
         # The second: what a crash left between the two halves of giving a key its identifier.
         key_id = next((each for each in (own, record.ski) if each and each in held), None)
         if key_id is not None and record.label != TRANSPORT_LABEL:
@@ -147,7 +156,7 @@ def find_key(session: Session, ski: bytes) -> KeyRecord | None:
     if first(session, {Attribute.CLASS: ObjectClass.PRIVATE_KEY, Attribute.ID: ski}) is None:
         return None
     publics = session.get_objects({Attribute.CLASS: ObjectClass.PUBLIC_KEY, Attribute.ID: ski})
-    records = [_record(public) for public in list(publics)]
+    records = [_record(_read(public, _PUBLIC)) for public in list(publics)]
     return next((each for each in records if each is not None and each.ski == ski), None)
 
 
@@ -165,19 +174,18 @@ def _read_one(item: Any, name: Attribute) -> Iterator[Any]:
         return
 
 
-def _record(public: Any) -> KeyRecord | None:
-    attributes = _read(public, _ALWAYS)
-    names = _RSA if attributes.get(Attribute.KEY_TYPE) == KeyType.RSA else _CURVE
-    encoded = public_key_of({**attributes, **_read(public, names)})
+def _record(public: dict[Attribute, Any]) -> KeyRecord | None:
+    """What the attributes of a public key object say; None if it is no key that we serve."""
+    encoded = public_key_of(public)
     if encoded is None:
         return None
     try:
         algorithm, ski = identify(encoded)
     except WrappedKeyInvalid:
         return None
-    made = _read(public, (Attribute.START_DATE,)).get(Attribute.START_DATE) or _UNKNOWN_DATE
+    made = public.get(Attribute.START_DATE) or _UNKNOWN_DATE
     created = datetime(made.year, made.month, made.day, tzinfo=UTC)
-    label = str(attributes.get(Attribute.LABEL) or ski.hex())
+    label = str(public.get(Attribute.LABEL) or ski.hex())
     return KeyRecord(ski, label, algorithm, encoded, created)
 
 
@@ -203,7 +211,7 @@ def generate(
         parameters = session.create_domain_parameters(kind.key_type, curve, local=True)
         public, private = parameters.generate_keypair(**arguments)
     try:
-        record = _record(public)
+        record = _record(_read(public, _PUBLIC))
         if record is None:
             raise FunctionFailed("the module does not show the public key")
         _name(private, record.ski)
@@ -213,7 +221,7 @@ def generate(
         private.destroy()
         public.destroy()
         raise
-    return _record(public) or record
+    return _record(_read(public, _PUBLIC)) or record
 
 
 def _name(item: Any, ski: bytes) -> None:
@@ -293,7 +301,7 @@ def add_public(session: Session, label: str, public_key: bytes, today: date) -> 
         }
     )
     _date(public, today)
-    record = _record(public)
+    record = _record(_read(public, _PUBLIC))
     assert record is not None
     return record
 
@@ -331,13 +339,13 @@ def _transport(session: Session) -> tuple[Any, bytes] | None:
     # Two processes may each have made one: all take the one with the smallest modulus.
     halves = [
         {
-            bytes(_read(key, _RSA[:1]).get(Attribute.MODULUS, b"")): key
+            bytes(_read(key, (Attribute.MODULUS,)).get(Attribute.MODULUS, b"")): key
             for key in _sealed(session, {Attribute.CLASS: kind, Attribute.ID: _TRANSPORT_ID})
         }
         for kind in (ObjectClass.PRIVATE_KEY, ObjectClass.PUBLIC_KEY)
     ]
     for modulus in sorted(halves[0].keys() & halves[1].keys()):
-        encoded = public_key_of(_read(halves[1][modulus], (*_ALWAYS, *_RSA)))
+        encoded = public_key_of(_read(halves[1][modulus], _PUBLIC))
         if encoded is not None:
             return halves[0][modulus], encoded
     return None
