@@ -7,7 +7,7 @@ nothing is, and one of what came of it. Reads are recorded where they are refuse
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, get_type_hints
 
 from pydantic import BaseModel
@@ -95,6 +95,8 @@ class Management:
             return await self._refuse(actor, act)
         if not act.writes:
             return await self._do(actor, act)
+        # There must be room for what comes of it too.
+        await self._audited(self._node.audit.check)
         await self._recorded(actor, act, "begun", approval=approval)
         outcome, detail = "interrupted", ""
         try:
@@ -167,8 +169,11 @@ class Management:
             "outcome": outcome,
             **{name: value for name, value in more.items() if value},
         }
+        await self._audited(self._node.audit.append, "management", fields)
+
+    async def _audited(self, call: Callable[..., None], *arguments: Any) -> None:
         try:
-            await self._node.in_thread(self._node.audit.append, "management", fields)
+            await self._node.in_thread(call, *arguments)
         except AuditUnavailable as error:
             raise Unavailable(f"nothing may be done that cannot be recorded: {error}") from error
 

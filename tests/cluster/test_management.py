@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from support.pki import PKI
 from support.rest import Rest, managed
 
+from offload.audit.sink import AuditUnavailable
 from offload.catalogue.base import CatalogueDenied, CatalogueUnavailable, Conflict
 from offload.cluster.actor import Actor
 from offload.cluster.acts import Act, CreateKey, ListKeys, ShowKey, SuspendKey
@@ -100,6 +101,18 @@ async def test_nothing_is_changed_that_cannot_be_recorded(rest: Rest) -> None:
     await rest.management.perform(KIM, ShowKey(key="www"))
     with pytest.raises(NotAllowed):
         await rest.management.perform(ADA, CREATE)
+
+
+async def test_nothing_is_begun_whose_outcome_might_find_no_room(
+    rest: Rest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def _full() -> None:
+        raise AuditUnavailable("the disk is full")
+
+    monkeypatch.setattr(rest.audit, "check", _full)
+    with pytest.raises(Unavailable, match="the disk is full"):
+        await rest.management.perform(KIM, CREATE)
+    assert (rest.done, rest.audit.records) == ([], [])
 
 
 async def test_an_act_that_was_done_stands_even_if_its_outcome_cannot_be_recorded(
