@@ -9,7 +9,7 @@ from typing import Final
 
 from offload.catalogue import paths
 from offload.catalogue.base import Event
-from offload.catalogue.records import ApplianceRecord
+from offload.catalogue.records import ApplianceRecord, ClusterRecord
 from offload.keys.managed import ManagedKey
 from offload.keys.record import KeyRecord
 from offload.keys.state import State
@@ -51,7 +51,7 @@ class Entitlements:
 
     The policies that it gives change with it: what is withdrawn is refused from the next request
     on, on links that are up too. lacking: a key signs that the token was not known to hold when
-    it was last asked.
+    it was last asked. cluster: its name, '' before it is known.
     """
 
     def __init__(self, *, plain_digests: bool = False) -> None:
@@ -61,6 +61,7 @@ class Entitlements:
         self._plain_digests = plain_digests
         self._held: frozenset[bytes] = frozenset()
         self.lacking = False
+        self.cluster = ""
 
     @property
     def policies(self) -> Collection[Policy]:
@@ -84,6 +85,8 @@ class Entitlements:
                     self._take_key(bytes.fromhex(path.removeprefix(paths.KEYS)), body)
                 elif path.startswith(paths.APPLIANCES):
                     self._take_frontend(path.removeprefix(paths.APPLIANCES), body)
+                elif path == paths.CLUSTER and body is not None:
+                    self.cluster = ClusterRecord.model_validate_json(body).name
             except ValueError as error:
                 _log.error("a record cannot be read", path=path, error=str(error))
 

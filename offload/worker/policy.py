@@ -9,6 +9,7 @@ neither.
 from collections.abc import Mapping
 from typing import Any
 
+from offload.audit.batching import signature_fields
 from offload.keys.scheme import SignatureScheme
 from offload.wire.error import ErrorCode
 from offload.wire.message import Decrypt, PlainSign, TlsSign, Unknown
@@ -117,23 +118,23 @@ class Policy:
         self, use: Use, request: TlsSign | PlainSign, scheme: SignatureScheme
     ) -> Mapping[str, Any]:
         """What the audit log keeps of the signature, besides when."""
-        return {
-            "frontend": self.frontend,
-            "server_name": request.server_name,
-            "ski": request.ski.hex(),
-            "generation": use.audited,
-            "scheme": scheme.name.lower(),
-            **_handshake(request),
-        }
+        fields = signature_fields(
+            site=request.server_name,
+            frontend=self.frontend,
+            ski=request.ski,
+            generation=use.audited,
+            scheme=scheme.name.lower(),
+        )
+        return {**fields, **_handshake(request)}
 
 
 def _handshake(request: TlsSign | PlainSign) -> Mapping[str, str]:
     """What identifies the handshake: TLS 1.3 shows a worker no more than the transcript's hash."""
-    if type(request) is TlsSign and request.version == TLS_1_2:
+    if type(request) is not TlsSign:
+        return {"digest": request.payload.hex()}
+    if request.version == TLS_1_2:
         return {"client_random": request.payload[:_RANDOM].hex()}
-    if type(request) is TlsSign:
-        return {"transcript_hash": request.payload.hex()}
-    return {"digest": request.payload.hex()}
+    return {"transcript_hash": request.payload.hex()}
 
 
 def _is_key_exchange(payload: bytes) -> bool:

@@ -10,6 +10,8 @@ from typing import Protocol
 
 from OpenSSL import SSL
 
+from offload.audit.batching import SignatureAudit
+from offload.audit.sink import AuditSink
 from offload.channel.channel import Channel
 from offload.keys.algorithm import Algorithm
 from offload.keys.record import KeyRecord
@@ -61,8 +63,12 @@ class Server:
         *,
         threads: int,
         on_links: Callable[[int], None] = lambda count: None,
+        audit: AuditSink | None = None,
     ) -> None:
-        """Made on the running loop; `on_links` is told the number of links when it changes."""
+        """Made on the running loop; `on_links` is told the number of links when it changes.
+
+        audit: where signatures are recorded of which that is asked; without it they are refused.
+        """
         self._token = token
         self._rights = rights
         self._context = context
@@ -70,6 +76,9 @@ class Server:
         self._on_links = on_links
         self._loop = asyncio.get_running_loop()
         self._signer: Signer[_Ticket] = Signer(token, self._loop, self._answered, threads=threads)
+        self._audit: SignatureAudit[Answer[_Ticket]] | None = None
+        if audit is not None:
+            self._audit = SignatureAudit(audit, self._loop, self._recorded)
         self._links: set[Link] = set()
         self._handshakes: set[asyncio.Task[None]] = set()
         self._draining = False
@@ -130,6 +139,11 @@ class Server:
         for link in tuple(self._links):
             link.drain()
         await self._idle.wait()
+
+    async def stop_recording(self) -> None:
+        """Return once what is being recorded is; what waits for that is refused."""
+        if self._audit is not None:
+            await self._audit.close()
 
     def close(self) -> None:
         """End all links and the signer, answered or not."""
@@ -216,7 +230,12 @@ class Server:
         now = perf_counter()
         signed, seconds, signatures = self._signed, self._seconds, self.signatures
         links = set()
-        for (link, request_id, came), order, outcome in answers:
+        withheld = 0
+        for answer in answers:
+            (link, request_id, came), order, outcome = answer
+            if order.record is not None and isinstance(outcome, bytes):
+                withheld += 1
+                continue
             link.answer(request_id, outcome)
             links.add(link)
             algorithm = order.algorithm
@@ -226,6 +245,29 @@ class Server:
             else:
                 metrics.WORKER_OPERATIONS.labels(algorithm, _FAILURES[outcome]).inc()
             seconds[algorithm].observe(now - came)
-        self._in_flight.value -= len(answers)
+        if withheld:
+            self._record(answers)
+        self._in_flight.value -= len(answers) - withheld
         for link in links:
             link.flush()
+
+    def _record(self, answers: list[Answer[_Ticket]]) -> None:
+        """Let no signature leave before its record is durable."""
+        records = [
+            (answer, answer[1].record)
+            for answer in answers
+            if answer[1].record is not None and isinstance(answer[2], bytes)
+        ]
+        if self._audit is None:
+            self._recorded([answer for answer, _ in records], False)
+        else:
+            self._audit.submit(records)
+
+    def _recorded(self, answers: list[Answer[_Ticket]], recorded: bool) -> None:
+        """Release what was withheld, or refuse it: the log's remedy is in its own message."""
+        self._answered(
+            [
+                (ticket, order._replace(record=None), outcome if recorded else ErrorCode.INTERNAL)
+                for ticket, order, outcome in answers
+            ]
+        )

@@ -6,10 +6,12 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 
 import uvloop
 from OpenSSL import SSL
 
+from offload.audit.log import AuditLog
 from offload.config import Worker
 from offload.observe.flusher import Flusher
 from offload.observe.log import get_logger
@@ -18,6 +20,7 @@ from offload.worker.board import Board, State
 from offload.worker.entitlements import Entitlements
 from offload.worker.grant import Grants
 from offload.worker.membership import Membership
+from offload.worker.recording import Recording
 from offload.worker.server import Server
 
 # How often the token is asked for keys added by others: one stat() of its directory.
@@ -53,32 +56,58 @@ async def _serve(
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    entitlements = Entitlements(plain_digests=settings.plain_digests)
-    grants = Grants(settings.frontends, plain_digests=settings.plain_digests)
+    rights, recording = _rights(settings)
     server = Server(
         token,
-        grants if settings.cluster is None else entitlements,
+        rights,
         context,
         threads=settings.threads,
         on_links=lambda count: board.set_links(row, count),
+        audit=recording,
     )
     loop.add_signal_handler(signal.SIGHUP, server.reload)
     flusher = Flusher(loop)
     flusher.start()
     watch = _Watch(loop, server)
-    if settings.cluster is None:
-        await _serve_until(stop, server, intake, board, row)
-        await _drain(server, settings.drain_timeout)
-    else:
-        membership = Membership(loop, settings.cluster, entitlements, server)
+    membership = _membership(loop, settings, rights, server)
+    if membership is not None:
         membership.start()
         await membership.loaded_or(stop)
-        await _serve_until(stop, server, intake, board, row)
-        await _drain(server, settings.drain_timeout)
-        await membership.stop()
+    await _serve_until(stop, server, intake, board, row)
+    await _drain(server, settings.drain_timeout)
     watch.stop()
+    await server.stop_recording()
+    if membership is not None:
+        await membership.stop()
+    if recording is not None:
+        recording.close()
     server.close()
     flusher.stop()
+
+
+def _rights(settings: Worker) -> tuple[Grants | Entitlements, Recording | None]:
+    """Who may have what signed, and where it is recorded."""
+    cluster = settings.cluster
+    if cluster is None:
+        return Grants(settings.frontends, plain_digests=settings.plain_digests), None
+    entitlements = Entitlements(plain_digests=settings.plain_digests)
+
+    def log() -> AuditLog:
+        name = entitlements.cluster
+        return AuditLog(cluster.audit, settings.name, lambda: datetime.now(UTC), cluster=name)
+
+    return entitlements, Recording(log)
+
+
+def _membership(
+    loop: asyncio.AbstractEventLoop,
+    settings: Worker,
+    rights: Grants | Entitlements,
+    server: Server,
+) -> Membership | None:
+    if settings.cluster is None or isinstance(rights, Grants):
+        return None
+    return Membership(loop, settings.cluster, rights, server)
 
 
 async def _serve_until(

@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
-from support.cluster_processes import KEY_USER, OFFICER, Cluster, found
+from support.cluster_processes import AUDITOR, KEY_USER, OFFICER, Cluster, found
 from support.front_end import FrontEnd
 from support.processes import Spawner
 
@@ -111,6 +111,20 @@ async def test_a_key_serves_its_sites_alone(cluster: Cluster) -> None:
         2,
         reason="server_name",
     )
+
+
+async def test_signatures_are_recorded_before_they_leave(cluster: Cluster) -> None:
+    key = await created(cluster, "recorded", audit_signatures=True)
+    async with cluster.link(OTHER) as link:
+        await until_it_signs(link, key)
+    async with (
+        cluster.rest(OTHER, AUDITOR) as session,
+        session.get("/v1/audit", params={"limit": "1000"}) as answer,
+    ):
+        page = await answer.json()
+    assert answer.status == 200, page
+    found_ = [one for one in page["records"] if key["ski"] in str(one) and "transcript" in str(one)]
+    assert len(found_) == 1
 
 
 async def test_the_creator_dies_and_the_other_signs_on(cluster: Cluster) -> None:

@@ -3,7 +3,7 @@
 from hashlib import sha256
 
 import pytest
-from support.managed_keys import appliance, key_record, managed_key
+from support.managed_keys import appliance, cluster_record, key_record, managed_key
 
 from offload.catalogue.base import Event
 from offload.catalogue.records import ApplianceRecord
@@ -117,6 +117,13 @@ def test_a_front_end_removed_or_with_another_certificate_is_a_stranger() -> None
     assert not entitlements.policies
 
 
+def test_the_cluster_s_name_is_known() -> None:
+    entitlements = Entitlements()
+    assert entitlements.cluster == ""
+    entitlements.take([Event("cluster", cluster_record().body(), 1)])
+    assert entitlements.cluster == "example"
+
+
 def test_a_record_that_cannot_be_read_gives_nothing() -> None:
     entitlements = Entitlements()
     entitlements.take([registered(FRONT_END), of(managed_key(SHOP))])
@@ -148,7 +155,7 @@ def test_what_is_recorded_of_a_signature() -> None:
     assert isinstance(decision, Order)
     assert decision.record == {
         "frontend": "front-end",
-        "server_name": "www.example.org",
+        "site": "www.example.org",
         "ski": SHOP.ski.hex(),
         "generation": 3,
         "scheme": "ecdsa_secp256r1_sha256",

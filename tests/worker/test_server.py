@@ -1,16 +1,22 @@
 """The server over real mutual TLS on the loopback address."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import threading
+from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from support.front_end import FrontEnd, client_context
+from support.managed_keys import appliance, managed_key
 from support.pki import PKI, Issued
 from support.worker_server import Running
 
+from offload.audit.sink import FakeAuditSink
+from offload.catalogue.base import Event
 from offload.config import FrontendGrant, Identity
 from offload.keys.algorithm import Algorithm
+from offload.keys.managed import KeyPolicy
 from offload.keys.record import KeyRecord
 from offload.keys.scheme import SignatureScheme
 from offload.observe import metrics
@@ -32,6 +38,7 @@ from offload.wire.message import (
 )
 from offload.wire.opcode import Opcode
 from offload.worker import link as link_module
+from offload.worker.entitlements import Entitlements
 from offload.worker.grant import Grants
 from offload.worker.policy import SERVER_CONTEXT
 from offload.worker.server import Server
@@ -293,3 +300,70 @@ async def test_a_token_that_cannot_be_reloaded_goes_on(
     monkeypatch.setattr(token, "reload", broken)
     running.server.reload()
     assert type(await front_end.ask(tls_sign(1, QUICK))) is Signature
+
+
+class HeldSink(FakeAuditSink):
+    """Records nothing before it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = threading.Event()
+
+    def append(self, kind: str, *records: Mapping[str, Any]) -> None:
+        assert self.go.wait(10)
+        super().append(kind, *records)
+
+
+@pytest.fixture
+async def audited(
+    token: FakeToken, known: Issued, worker_identity: Identity, pki: PKI
+) -> AsyncIterator[tuple[Running, HeldSink]]:
+    entitlements = Entitlements()
+    key = managed_key(QUICK, KeyPolicy(audit_signatures=True), generation=2)
+    plain = managed_key(COSTLY)
+    entitlements.take(
+        [
+            Event("appliances/known", appliance("known", known.fingerprint).body(), 1),
+            *(Event(f"keys/{one.ski.hex()}", one.body(), 1) for one in (key, plain)),
+        ]
+    )
+    sink = HeldSink()
+    context = server_context(worker_identity, pki.root_path)
+    running = Running(Server(token, entitlements, context, threads=1, audit=sink))
+    yield running, sink
+    sink.go.set()
+    await running.server.stop_recording()
+    running.stop()
+
+
+async def test_a_signature_leaves_once_it_is_recorded(
+    audited: tuple[Running, HeldSink], known: Issued, pki: PKI
+) -> None:
+    running, sink = audited
+    link = await FrontEnd.connect(running.port, client_context(known, pki.root_path))
+    link.send(tls_sign(1, QUICK), tls_sign(2, COSTLY))
+    # What needs no record is not held up by what does.
+    assert (await link.receive()).id == 2
+    drained = asyncio.ensure_future(running.server.drain())
+    assert sink.records == []
+    sink.go.set()
+    assert type(await link.receive()) is Signature
+    (record_,) = sink.records
+    assert (record_["kind"], record_["frontend"]) == ("signature", "known")
+    assert (record_["generation"], record_["transcript_hash"]) == (2, HASH.hex())
+    assert await link.ended()
+    await asyncio.wait_for(drained, 10)
+    assert running.server.signatures == {QUICK.ski: 1, COSTLY.ski: 1}
+
+
+async def test_without_its_record_no_signature_leaves(
+    audited: tuple[Running, HeldSink], known: Issued, pki: PKI
+) -> None:
+    running, sink = audited
+    sink.broken = True
+    sink.go.set()
+    link = await FrontEnd.connect(running.port, client_context(known, pki.root_path))
+    assert await link.ask(tls_sign(1, QUICK)) == Failure(1, ErrorCode.INTERNAL)
+    assert type(await link.ask(tls_sign(2, COSTLY))) is Signature
+    assert running.server.signatures == {COSTLY.ski: 1}
+    link.close()
