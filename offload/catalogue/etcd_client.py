@@ -302,7 +302,10 @@ def _authorization(token: str | None) -> dict[str, str]:
 
 
 def _message(answer: bytes) -> Message:
-    message = orjson.loads(answer)
+    try:
+        message = orjson.loads(answer)
+    except orjson.JSONDecodeError:
+        message = None
     if not isinstance(message, dict):
         raise CatalogueError("what answers is no etcd: see to the endpoints")
     return message

@@ -68,7 +68,7 @@ class Head(_Line):
     revision: int
 
 
-class Summary(_Line):
+class Checksum(_Line):
     """What the seal signs: SHA-256 in hexadecimal of all bytes before the seal."""
 
     sha256: str
@@ -105,7 +105,7 @@ async def back_up(
             break
         after = page.entries[-1].key
         page = await catalogue.list("", after=after, limit=_PAGE, revision=page.revision)
-    summary = Summary(sha256=digest.hexdigest(), entries=count)
+    summary = Checksum(sha256=digest.hexdigest(), entries=count)
     yield signer.seal(_SEAL, summary.model_dump_json().encode()) + b"\n"
 
 
@@ -120,12 +120,12 @@ def read(content: bytes, authority: x509.Certificate) -> Backup:
     try:
         head = Head.model_validate_json(lines[0])
         digest = sha256(b"".join(lines)).hexdigest()
-        summary = Summary.model_validate_json(_opened(head, seal, authority))
+        summary = Checksum.model_validate_json(_opened(head, seal, authority))
         entries = [_entry(line) for line in lines[1:]]
     except (ValidationError, ValueError, Untrusted) as error:
         reason = str(error) if isinstance(error, Untrusted) else "it is no backup, or is altered"
         raise BackupRefused(f"the backup is refused: {reason}: take another copy of it") from None
-    if summary != Summary(sha256=digest, entries=len(entries)):
+    if summary != Checksum(sha256=digest, entries=len(entries)):
         raise BackupRefused("the backup was altered: take another copy of it")
     return Backup(head, entries, digest)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from support.ports import free_port
 from support.scripted_etcd import Answer, ScriptedEtcd, breaks, fails, says, scripted_etcd
 
@@ -218,10 +219,18 @@ async def test_what_is_too_large_for_one_answer_is_asked_in_smaller_pages(
     assert asked == [("1000", "0"), ("500", "0"), ("250", "0"), ("250", "7")]
 
 
-async def test_what_is_no_etcd_is_said(endpoints: Endpoints) -> None:
+async def a_page(_request: web.Request) -> web.StreamResponse:
+    return web.Response(text="<html>welcome</html>")
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [(says({"error": "page not found"}, 404), "page not found"), (a_page, "no etcd")],
+)
+async def test_what_is_no_etcd_is_said(endpoints: Endpoints, answer: Answer, text: str) -> None:
     etcd = await endpoints.start()
-    etcd.script(RANGE, says({"error": "page not found"}, 404))
+    etcd.script(RANGE, answer)
     catalogue = await endpoints.catalogue(etcd.url)
 
-    with pytest.raises(CatalogueError, match="page not found"):
+    with pytest.raises(CatalogueError, match=text):
         await catalogue.get("a")
