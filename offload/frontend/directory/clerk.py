@@ -10,6 +10,7 @@ from random import Random
 from offload.catalogue import paths
 from offload.catalogue.base import Catalogue, CatalogueError, Compacted, Event
 from offload.catalogue.presence import Presence
+from offload.catalogue.records import AliveRecord
 from offload.config import FrontendCluster
 from offload.frontend.directory.board import Board
 from offload.frontend.directory.file import DirectoryFile
@@ -141,7 +142,7 @@ class Clerk:
         if prefix == paths.ALIVE:
             for event in events:
                 name = event.key.removeprefix(prefix)
-                (self._alive.discard if event.value is None else self._alive.add)(name)
+                (self._alive.add if _is_ready(event.value) else self._alive.discard)(name)
             news = self._picture.set_alive(self._alive)
         else:
             refused = dict(self._picture.refused)
@@ -213,3 +214,13 @@ class Clerk:
         elif reachable and not self._reachable:
             self._log.info("the catalogue answers again")
         self._reachable = reachable
+
+
+def _is_ready(value: bytes | None) -> bool:
+    """Whether work may be sent there; a value that cannot be read still says that it is there."""
+    if value is None:
+        return False
+    try:
+        return AliveRecord.model_validate_json(value).ready
+    except ValueError:
+        return True

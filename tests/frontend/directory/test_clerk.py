@@ -141,6 +141,15 @@ async def test_what_members_signed_comes_to_the_file(bench: Bench, members: Memb
     await bench.saved(lambda saved: saved.alive == ("beta",))
 
 
+async def test_who_is_not_ready_is_not_asked(bench: Bench) -> None:
+    await bench.join()
+    await bench.clerk.start()
+    await bench.saved(lambda _: bench.board.settled)
+    leaving = AliveRecord(name="alpha", since=JOINED, ready=False)
+    await bench.put({"alive/alpha": leaving.body(), "alive/gamma": b"of a later version"})
+    await bench.saved(lambda saved: saved.alive == ("beta", "gamma"))
+
+
 async def test_what_is_missing_was_not_removed(bench: Bench, members: Members) -> None:
     await bench.join(members.web())
     await bench.clerk.start()
