@@ -165,7 +165,9 @@ class Roller:
             unsubscribe()
 
     def _look(self, changed: Sequence[str]) -> None:
-        ours = (paths.CLUSTER, paths.MEMBERS, paths.ALIVE)
+        ours: tuple[str, ...] = (paths.CLUSTER, paths.MEMBERS, paths.ALIVE)
+        if len(self._inventory.cluster_keys) > 1:
+            ours = (*ours, paths.KEYS)  # one of them goes once no key is wrapped under it
         if any(path.startswith(ours) for path in changed):
             self._news.set()
 
