@@ -22,12 +22,12 @@ from offload.cli.member_plan import (
     FrontendPlan,
     MemberPlan,
     failures,
-    fresh_token,
+    member_token,
     write_frontend,
     write_member,
 )
 from offload.cluster.authority import Identity
-from offload.cluster.founding import Founded, Plan, prepare, publish, require_none
+from offload.cluster.founding import Founded, Plan, prepare, publish, require_none, undo
 from offload.config import SqliteSettings
 
 _COMMAND = "offload cluster create"
@@ -53,11 +53,8 @@ async def create(
     with failures():
         if not isinstance(settings, SqliteSettings) or settings.path.exists():
             await _refuse_taken(await open_catalogue(settings))
-        with built_beside(directory) as place:
-            with fresh_token(place, plan) as token:
-                asked = Plan(cluster, plan.member, officer, standing, names, tuple(key_users))
-                founded = prepare(token, asked, now)
-            _write(place, plan, asked, founded, frontends)
+        asked = Plan(cluster, plan.member, officer, standing, names, tuple(key_users))
+        founded = _build(directory, plan, asked, now, frontends)
         # In this order: a catalogue whose keys are in no directory would be of no use to anybody.
         try:
             await _publish(await open_catalogue(settings), founded)
@@ -68,8 +65,28 @@ async def create(
                 "directory and create it again",
             ) from error
         except BaseException:
+            with member_token(directory, plan, fresh=False) as token:
+                undo(token, founded)
             shutil.rmtree(directory)
             raise
+
+
+def _build(
+    directory: Path,
+    plan: MemberPlan,
+    asked: Plan,
+    now: datetime,
+    frontends: Sequence[FrontendPlan],
+) -> Founded:
+    with built_beside(directory) as place, member_token(place, plan) as token:
+        founded = prepare(token, asked, now)
+        try:
+            _write(place, plan, asked, founded, frontends)
+        except BaseException:
+            # The directory goes by itself, but what is in an HSM does not.
+            undo(token, founded)
+            raise
+    return founded
 
 
 async def _refuse_taken(catalogue: Catalogue) -> None:

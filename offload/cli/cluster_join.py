@@ -12,7 +12,7 @@ from offload.catalogue.records import Record
 from offload.cli.building import built_beside
 from offload.cli.failure import Failure
 from offload.cli.files import write_public, write_secret
-from offload.cli.member_plan import TRUST, MemberPlan, failures, fresh_token, write_member
+from offload.cli.member_plan import TRUST, MemberPlan, failures, member_token, write_member
 from offload.cluster.application import Application
 from offload.cluster.authority import key_pem
 from offload.cluster.invitation import Invitation
@@ -35,7 +35,7 @@ def prepare(directory: Path, invitation: Invitation, plan: MemberPlan) -> Waitin
     plan.catalogue_settings(directory)
     with failures(), built_beside(directory) as place:
         key = ec.generate_private_key(ec.SECP256R1())
-        with fresh_token(place, plan) as token:
+        with member_token(place, plan) as token:
             application = Application.make(
                 key,
                 invitation=invitation.id,

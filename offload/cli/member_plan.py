@@ -111,9 +111,11 @@ def failures() -> Iterator[None]:
 
 
 @contextmanager
-def fresh_token(place: Path, plan: MemberPlan) -> Iterator[ReplicatedToken]:
-    """The member's token: a new software token below `place`, or the HSM that the plan names."""
-    if dict(plan.token) == dict(OWN_TOKEN):
+def member_token(place: Path, plan: MemberPlan, *, fresh: bool = True) -> Iterator[ReplicatedToken]:
+    """The member's token: the HSM that the plan names, or a software token below `place`, which is
+    made if it is to be `fresh`.
+    """
+    if fresh and dict(plan.token) == dict(OWN_TOKEN):
         passphrase = secrets.token_urlsafe(32).encode()
         write_secret(place / OWN_TOKEN["passphrase_file"], passphrase + b"\n")
         token: ReplicatedToken = SoftwareToken.create(place / OWN_TOKEN["directory"], passphrase)

@@ -37,7 +37,7 @@ from offload.cluster.authority import Identity, fingerprint, key_pem, pem
 from offload.cluster.failures import Taken
 from offload.cluster.issuer import AUTHORITY_LABEL, Issuer, root
 from offload.cluster.profile import CertificateProfile
-from offload.cluster.standing import Standing, member_name
+from offload.cluster.standing import Standing, member_name, plain_name
 from offload.cluster.token_key import signing, token_key
 from offload.cluster.transport import published, token_kind
 from offload.keys.algorithm import Algorithm
@@ -81,9 +81,42 @@ def prepare(token: ReplicatedToken, plan: Plan, now: datetime) -> Founded:
 
     Raises TokenError, also for a token that belongs to a cluster; Invalid for a bad name.
     """
-    member_name(plan.member)
+    _check_names(plan)
     token.generate_cluster_key(_FIRST)
-    record = token.generate(f"{AUTHORITY_LABEL}@{_FIRST}", Algorithm.P_256)
+    try:
+        record = token.generate(f"{AUTHORITY_LABEL}@{_FIRST}", Algorithm.P_256)
+    except BaseException:
+        token.destroy_cluster_key(_FIRST)
+        raise
+    try:
+        return _founded(token, plan, record, now)
+    except BaseException:
+        _erase(token, record.ski)
+        raise
+
+
+def undo(token: ReplicatedToken, founded: Founded) -> None:
+    """Erase from the token what `prepare` made there; for a founding that came to nothing."""
+    authority = x509.load_pem_x509_certificate(founded.authority)
+    identifier = authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    _erase(token, identifier.digest)
+
+
+def _erase(token: ReplicatedToken, ski: bytes) -> None:
+    token.destroy(ski)
+    token.destroy_cluster_key(_FIRST)
+
+
+def _check_names(plan: Plan) -> None:
+    plain_name(plan.cluster, "a cluster")
+    member_name(plan.member)
+    for name in (plan.officer, *plan.key_users):
+        plain_name(name, "a user")
+    for name in plan.frontends:
+        plain_name(name, "a front-end")
+
+
+def _founded(token: ReplicatedToken, plan: Plan, record: KeyRecord, now: datetime) -> Founded:
     public = load_der_public_key(record.public_key)
     key = token_key(public, signing(token, record.ski))
     authority = root(f"{plan.cluster} authority", key, now)

@@ -42,15 +42,20 @@ class Standing(Record):
         return tuple(dict.fromkeys(found))
 
 
-def member_name(name: str) -> str:
-    """`name` if a member can have it, which no address is; raises Invalid."""
+def plain_name(name: str, whose: str) -> str:
+    """`name` if it can stand in paths and certificates; raises Invalid, which says whose it is."""
     try:
-        _NAME.validate_python(name)
+        return _NAME.validate_python(name)
     except ValidationError:
         raise Invalid(
-            f"{name!r} is no name for a member: use up to 63 letters, digits, '.', '_' and '-',"
+            f"{name!r} is no name for {whose}: use up to 63 letters, digits, '.', '_' and '-',"
             " with a letter or digit at both ends"
         ) from None
+
+
+def member_name(name: str) -> str:
+    """`name` if a member can have it, which no address is; raises Invalid."""
+    plain_name(name, "a member")
     try:
         ipaddress.ip_address(name)
     except ValueError:

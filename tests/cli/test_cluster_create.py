@@ -2,6 +2,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from support import softhsm
 
 from offload.catalogue import paths
 from offload.catalogue.base import CatalogueUnavailable
@@ -87,3 +88,38 @@ async def test_keys_that_the_catalogue_may_have_are_kept(
         await found(tmp_path / "cluster")
     assert "is kept" in caught.value.complaints[0].hint
     assert (tmp_path / "cluster/worker.toml").exists()
+
+
+@pytest.mark.needs("softhsm2-util")
+async def test_an_hsm_is_left_as_it_was_by_a_founding_that_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hsm = softhsm.new_token()
+    pin = tmp_path / "pin"
+    pin.touch(mode=0o600)
+    pin.write_bytes(hsm.pin)
+    table = {
+        "kind": "pkcs11",
+        "module": hsm.module,
+        "token_label": hsm.label,
+        "pin_file": str(pin),
+    }
+    plan = MemberPlan("worker-1", token=table)
+
+    async def fail(*_arguments: object) -> None:
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cluster_create, "publish", fail)
+        with pytest.raises(OSError, match="no space left"):
+            await found(tmp_path / "cluster", plan)
+        patch.setattr(cluster_create, "write_member", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            await found(tmp_path / "cluster", plan)
+    assert not (tmp_path / "cluster").exists()
+    await found(tmp_path / "cluster", plan)
+    worker = load(tmp_path / "cluster/worker.toml", environment={}).worker
+    assert worker is not None
+    token = open_token(worker.token)
+    assert (token.kind, token.cluster_keys(), len(token.keys())) == ("pkcs11", frozenset({1}), 1)
+    token.close()

@@ -7,7 +7,7 @@ from offload.cli.member_plan import (
     FrontendPlan,
     MemberPlan,
     failures,
-    fresh_token,
+    member_token,
     write_frontend,
     write_member,
 )
@@ -68,7 +68,7 @@ def test_the_configurations_are_good(tmp_path: Path, catalogue: dict[str, object
 
 
 def test_a_new_token_is_made_for_the_software_kind(tmp_path: Path) -> None:
-    with fresh_token(tmp_path, MemberPlan("worker-1")) as token:
+    with member_token(tmp_path, MemberPlan("worker-1")) as token:
         assert token.kind == "software"
         assert token.cluster_keys() == frozenset()
     assert (tmp_path / "token.passphrase").stat().st_mode & 0o777 == 0o600
@@ -84,10 +84,10 @@ def test_an_hsm_that_is_not_there_is_said_so(tmp_path: Path) -> None:
         "pin_file": str(tmp_path / "pin"),
     }
     plan = MemberPlan("worker-1", token=table)
-    with pytest.raises(Failure), failures(), fresh_token(tmp_path, plan):
+    with pytest.raises(Failure), failures(), member_token(tmp_path, plan):
         pass
     bad = MemberPlan("worker-1", token={"kind": "pkcs11"})
-    with pytest.raises(Failure, match="names no token"), fresh_token(tmp_path, bad):
+    with pytest.raises(Failure, match="names no token"), member_token(tmp_path, bad):
         pass
 
 

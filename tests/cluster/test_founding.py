@@ -13,10 +13,11 @@ from offload.catalogue.fake import FakeCatalogue
 from offload.catalogue.records import ClusterRecord, MemberRecord, UserRecord
 from offload.cluster.authority import fingerprint
 from offload.cluster.failures import Invalid, Taken
-from offload.cluster.founding import Founded, Plan, prepare, publish, require_none
+from offload.cluster.founding import Founded, Plan, prepare, publish, require_none, undo
 from offload.cluster.standing import Standing
+from offload.keys.algorithm import Algorithm
 from offload.keys.managed import ManagedKey, Purpose
-from offload.token.base import TokenError
+from offload.token.base import LabelTaken, TokenError
 from offload.token.sealing import Cost
 from offload.token.software import SoftwareToken
 
@@ -89,11 +90,42 @@ def test_a_token_of_another_cluster_is_refused(founded: Founded, token: Software
         prepare(token, PLAN, NOW)
 
 
-def test_a_bad_name_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "plan",
+    [
+        Plan("example", "10.0.0.1", "alice", STANDING),
+        Plan("a/b", "worker-1", "alice", STANDING),
+        Plan("example", "worker-1", "../alice", STANDING),
+        Plan("example", "worker-1", "alice", STANDING, key_users=("a b",)),
+        Plan("example", "worker-1", "alice", STANDING, frontends=("",)),
+    ],
+)
+def test_a_bad_name_is_refused_before_anything_is_made(tmp_path: Path, plan: Plan) -> None:
     token = fresh_token(tmp_path / "token")
     with pytest.raises(Invalid):
-        prepare(token, Plan("example", "10.0.0.1", "alice", STANDING), NOW)
+        prepare(token, plan, NOW)
     assert token.cluster_keys() == frozenset()
+    token.close()
+
+
+def test_a_founding_that_comes_to_nothing_leaves_a_token_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = fresh_token(tmp_path / "token")
+    undo(token, prepare(token, PLAN, NOW))
+    assert (token.cluster_keys(), token.keys()) == (frozenset(), [])
+
+    def fail(*_: object) -> bytes:
+        raise TokenError("the HSM is gone")
+
+    with monkeypatch.context() as patch, pytest.raises(TokenError):
+        patch.setattr(token, "wrap", fail)
+        prepare(token, PLAN, NOW)
+    assert (token.cluster_keys(), token.keys()) == (frozenset(), [])
+    taken = token.generate("cluster-authority@1", Algorithm.P_256)
+    with pytest.raises(LabelTaken):
+        prepare(token, PLAN, NOW)
+    assert (token.cluster_keys(), token.keys()) == (frozenset(), [taken])
     token.close()
 
 
