@@ -12,6 +12,7 @@ library or an HSM that goes and comes back is found again without a restart.
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -51,12 +52,17 @@ from offload.token.proof import identify, prove
 
 T = TypeVar("T")
 
+# SKI -> record and CKA_ID.
+_Held = dict[bytes, tuple[KeyRecord, bytes]]
+
 P11_KIT = "libp11-kit.so.0"
 
 _TRANSPORT_BYTES = TRANSPORT_BITS // 8
 # Seconds that are given to what takes longer than a signature: making a large key, listing many.
 _MAKING = 60.0
 _LISTING = 300.0
+# Seconds that a caller of `reload` waits.
+_MOMENT = 0.05
 # Listing the keys of a large HSM is not cheap: at most this part of the time goes into it.
 _LISTING_SHARE = 1 / 20
 
@@ -65,12 +71,14 @@ class Pkcs11Token:
     """A `ReplicatedToken` in an HSM; see the module."""
 
     def __init__(self, lanes: Lanes[HsmSession], module: Module, name: str, pause: float) -> None:
-        """For `open`. pause: least seconds between two listings of the keys."""
+        """For `open`. pause: seconds before the keys are listed again after that failed."""
         self._lanes, self._module, self._name, self._pause = lanes, module, name, pause
-        self._held: dict[bytes, tuple[KeyRecord, bytes]] = {}
+        self._held: _Held = {}
+        self._changes: dict[bytes, tuple[KeyRecord, bytes] | None] = {}
         self._transport: TransportKeys | None = None
         self._changing = threading.Lock()
-        self._listing = threading.Lock()
+        self._guard = threading.Lock()
+        self._listing: Future[_Held] | None = None
         self._next_listing = 0.0
         self._closed = False
 
@@ -89,7 +97,7 @@ class Pkcs11Token:
         """Log in to the token with that label or serial number.
 
         sessions: at most so many at once; deadline: seconds that a caller waits for the HSM;
-        pause: least seconds between attempts to connect again and between listings of the keys.
+        pause: least seconds between attempts to connect again.
         Raises TokenUnavailable, WrongPassphrase, TokenNotFound, TokenError.
         """
         try:
@@ -100,7 +108,9 @@ class Pkcs11Token:
         lanes = Lanes(connector, count=sessions, deadline=deadline, pause=pause)
         token = cls(lanes, loaded, label or serial or "", pause)
         try:
-            token.reload()
+            # Apart from the listing, which may take long: an HSM that does not answer is told soon.
+            token._run(lambda _session: None)
+            token._reload(_LISTING)
         except BaseException:
             lanes.close()
             raise
@@ -262,17 +272,55 @@ class Pkcs11Token:
         self._run(lambda session: session.cluster_key(generation).destroy())
 
     def reload(self) -> bool:
-        """See Token; the keys are listed at most a twentieth of the time.
+        """See Token; the keys are listed aside, at most a twentieth of the time.
 
-        `sign` finds a key that is new in the HSM without it.
+        What takes longer than a moment is taken in by a later call: this one may be made by an
+        event loop. `sign` finds a key that is new in the HSM without it.
         """
-        with self._listing:
-            started = time.monotonic()
-            if self._closed or started < self._next_listing:
+        return self._reload(_MOMENT)
+
+    def _reload(self, seconds: float) -> bool:
+        with self._guard:
+            if self._closed:
                 return False
+            if self._listing is None:
+                if time.monotonic() < self._next_listing:
+                    return False
+                self._listing = self._start_listing()
+            listing = self._listing
+        if not wait([listing], seconds).done:
+            return False
+        with self._guard:
+            if self._listing is not listing:
+                return False
+            self._listing = None
+        return self._take(listing.result())
+
+    def _start_listing(self) -> Future[_Held]:
+        self._changes = {}
+        listing: Future[_Held] = Future()
+        threading.Thread(target=self._list, args=(listing,), name="hsm-list", daemon=True).start()
+        return listing
+
+    def _list(self, listing: Future[_Held]) -> None:
+        started = time.monotonic()
+        try:
             held = self._run(lambda session: hsm.list_keys(session.raw), deadline=_LISTING)
-            ended = time.monotonic()
-            self._next_listing = ended + max(self._pause, (ended - started) / _LISTING_SHARE)
+        except BaseException as error:
+            self._next_listing = time.monotonic() + self._pause
+            listing.set_exception(error)
+            return
+        ended = time.monotonic()
+        self._next_listing = ended + (ended - started) / _LISTING_SHARE
+        listing.set_result(held)
+
+    def _take(self, listed: _Held) -> bool:
+        with self._guard:
+            if self._closed:
+                return False
+            # What we did while the HSM was listing its keys is newer.
+            newer = {**listed, **self._changes}
+            held = {ski: each for ski, each in newer.items() if each is not None}
             differs = held.keys() != self._held.keys()
             self._held = held
             return differs
@@ -295,12 +343,14 @@ class Pkcs11Token:
         return record, ski
 
     def _remember(self, record: KeyRecord, key_id: bytes) -> KeyRecord:
-        with self._listing:
+        with self._guard:
+            self._changes[record.ski] = (record, key_id)
             self._held = {**self._held, record.ski: (record, key_id)}
         return record
 
     def _forget(self, ski: bytes) -> None:
-        with self._listing:
+        with self._guard:
+            self._changes[ski] = None
             self._held = {other: held for other, held in self._held.items() if other != ski}
 
     def _run(

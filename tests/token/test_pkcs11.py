@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from pkcs11.types import Session
 from support import softhsm
 
 from offload.keys.algorithm import Algorithm
@@ -161,6 +162,39 @@ def test_a_call_that_hangs_is_left_behind(
             continue
     token.destroy(record.ski)
     token.close()
+
+
+def test_a_long_listing_holds_up_nobody_and_forgets_nothing(
+    place: softhsm.HsmToken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from offload.token import pkcs11_session as hsm
+
+    token, other = open_token(place), open_token(place)
+    begun, free = threading.Event(), threading.Event()
+    honest = hsm.list_keys
+
+    def slow(session: Session) -> object:
+        listed = honest(session)
+        begun.set()
+        assert free.wait(10)
+        return listed
+
+    there = other.generate("there", Algorithm.P_256)
+    token._next_listing = 0.0
+    monkeypatch.setattr(hsm, "list_keys", slow)
+    assert not token.reload()
+    assert begun.wait(10)
+    meanwhile = token.generate("meanwhile", Algorithm.P_256)
+    assert not token.reload()
+    assert list(token.keys()) == [meanwhile]
+    free.set()
+    while not token.reload():
+        continue
+    assert list(token.keys()) == [meanwhile, there]
+    for record in (meanwhile, there):
+        token.destroy(record.ski)
+    token.close()
+    other.close()
 
 
 AWAY = """
