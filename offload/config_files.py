@@ -88,6 +88,7 @@ def _worker(worker: Worker) -> Iterator[Problem]:
     yield from _attempt("worker.trust", lambda: _authorities(worker.trust))
     yield from _token(worker.token)
     if (cluster := worker.cluster) is not None:
+        yield from _attempt("worker.identity.key", partial(_signing, worker.identity.key))
         yield from _attempt("worker.cluster.state", partial(_own_directory, cluster.state))
         yield from _catalogue("worker.cluster.catalogue", cluster.catalogue)
 
@@ -228,6 +229,13 @@ def _matching(identity: Identity) -> None:
             f"{identity.key} is not the key of {identity.certificate}",
             "name the key that the certificate was issued for",
         )
+
+
+def _signing(path: Path) -> None:
+    """Refuse a key that a member cannot sign its records with."""
+    key = _private_key(path)
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise _Refused(f"{path} is no P-256 key", "join the cluster with a P-256 key")
 
 
 def _private_key(path: Path) -> PrivateKeyTypes:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from support.pki import PKI
 
 from offload import config_files
 from offload.cli import state
@@ -211,6 +212,16 @@ def test_what_a_member_needs_is_checked(directory: Path) -> None:
         "worker.cluster.catalogue.password_file",
     ]
     assert f"run 'chmod 700 {directory}/state'" in said[0]
+
+
+def test_a_member_s_key_can_sign_its_records(directory: Path, pki: PKI) -> None:
+    issued = pki.identity("worker-1", algorithm="p-384")
+    member(directory, '{ path = "catalogue.db" }')
+    shutil.copy(issued.certificate_path, directory / "identities/worker-1.pem")
+    shutil.copy(issued.key_path, directory / "identities/worker-1.key")
+    (complaint,) = complaints(directory, "worker")
+    assert complaint.startswith("worker.identity.key: ")
+    assert "is no P-256 key; join the cluster with a P-256 key" in complaint
 
 
 def test_the_directory_of_a_catalogue_is_checked(directory: Path) -> None:
