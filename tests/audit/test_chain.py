@@ -158,6 +158,23 @@ def test_what_could_not_be_made_durable_is_taken_back(
     assert _newest(directory).read_bytes() == before
 
 
+def test_torn_bytes_outlive_a_write_that_fails(
+    directory: Path, chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _append(chain)
+    with _newest(directory).open("ab") as file:
+        file.write(b'{"seq":2,')
+
+    def _fail(descriptor: int, content: bytes, position: int) -> int:
+        raise OSError(28, "no space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", _fail)
+        with pytest.raises(OSError, match="no space"):
+            _append(chain)
+    assert _head(directory) == (chain.head, b'{"seq":2,')
+
+
 class _Status:
     def __init__(self, flags: int, free: int) -> None:
         self.f_flag, self.f_bavail, self.f_frsize = flags, free, 1

@@ -11,7 +11,7 @@ from support.cluster import NOW, authority, identity, signer
 
 from offload.audit.checkpoint import Evidence, fields, statement
 from offload.audit.log import AuditLog
-from offload.audit.record import Head
+from offload.audit.record import Head, line, parse
 from offload.audit.report import Report
 from offload.audit.segment import lines_from
 from offload.audit.verification import Verification
@@ -95,6 +95,17 @@ def test_any_two_records_that_changed_places_are_found(whole: Whole) -> None:
             moved = list(lines)
             moved[one], moved[other] = moved[other], moved[one]
             assert _accused(moved, evidence) == one + 1
+
+
+def test_any_record_written_anew_is_found_at_the_next(whole: Whole) -> None:
+    lines, _ = whole
+    nothing = Evidence(authority().certificate)
+    for place in range(1, RECORDS - 1):
+        before = parse(lines[place - 1]).head
+        forged, _ = line(before, "2026-01-01T00:00:00.000000Z", "w1", "management", "{}")
+        bad = _verified([*lines[:place], forged, *lines[place + 1 :]], nothing).bad
+        assert bad is not None
+        assert (bad.line, "one of them was replaced" in bad.text) == (place + 2, True)
 
 
 @given(record=_PLACES, place=st.integers(0, RECORDS))
