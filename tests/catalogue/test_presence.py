@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from random import Random
 
@@ -57,7 +57,9 @@ class ScriptedCatalogue:
         async with self._call("get"):
             return Entry(key, self.entries[key][0], 1) if key in self.entries else None
 
-    async def list(self, prefix: str, *, after: str = "", limit: int = 0) -> Snapshot:
+    async def list(
+        self, prefix: str, *, after: str = "", limit: int = 0, revision: int = 0
+    ) -> Snapshot:
         raise NotImplementedError
 
     async def commit(self, writes: Sequence[Write], checks: Sequence[Unchanged] = ()) -> int:
@@ -71,7 +73,7 @@ class ScriptedCatalogue:
                 self.entries[write.key] = write.value, write.lease
             return 1
 
-    def watch(self, prefix: str, after: int) -> AsyncIterator[Batch]:
+    def watch(self, prefix: str, after: int) -> AsyncGenerator[Batch, None]:
         raise NotImplementedError
 
     async def lease(self, seconds: float) -> int:

@@ -172,6 +172,8 @@ class EtcdCluster:
         election = ("10", "100") if self._size == 1 else ("100", "1000")
         return Spawned(
             [
+                # Not to be left behind where the test run itself is killed.
+                *("setpriv", "--pdeathsig", "KILL"),
                 *("etcd", "--name", name, "--data-dir", self._directory / name),
                 *("--listen-client-urls", self._clients[index]),
                 *("--advertise-client-urls", self._clients[index]),
