@@ -225,7 +225,8 @@ class Database:
                     raise _compacted(after)
                 rows = self._connection.execute(
                     "SELECT key, value, revision FROM versions"
-                    " WHERE revision > ? AND key >= ? AND key < ? ORDER BY id",
+                    # The order of the index: by id alone, all rows would be looked at.
+                    " WHERE revision > ? AND key >= ? AND key < ? ORDER BY revision, id",
                     (after, prefix, range_end(prefix) or b""),
                 ).fetchall()
                 expiry = self._next_expiry()
