@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import ssl
@@ -15,6 +16,7 @@ KEEP_ALIVE_SECONDS: Final = 30.0
 SHUTDOWN_SECONDS: Final = 10.0
 _LINGER_SECONDS: Final = 2.0
 _BACKLOG: Final = 128
+HANDSHAKE_SECONDS: Final = 10.0
 
 
 class DirectoryOpen(Exception):
@@ -39,6 +41,34 @@ class Serving:
             self._path.unlink(missing_ok=True)
 
 
+class _TLSSite(web.BaseSite):
+    """As aiohttp's own, but strangers have less time for their handshake."""
+
+    def __init__(
+        self, runner: web.AppRunner, bound: socket.socket, context: ssl.SSLContext
+    ) -> None:
+        super().__init__(runner, ssl_context=context)
+        self._bound = bound
+
+    @property
+    def name(self) -> str:
+        host, port = self._bound.getsockname()[:2]
+        return f"https://{host}:{port}"
+
+    async def start(self) -> None:
+        await super().start()
+        server = self._runner.server
+        assert server is not None, "the runner has been set up"
+        self._server = await asyncio.get_running_loop().create_server(
+            server,
+            sock=self._bound,
+            ssl=self._ssl_context,
+            backlog=_BACKLOG,
+            ssl_handshake_timeout=HANDSHAKE_SECONDS,
+            ssl_shutdown_timeout=_LINGER_SECONDS,
+        )
+
+
 async def serve(
     app: web.Application, where: socket.socket | tuple[str, int], context: ssl.SSLContext
 ) -> Serving:
@@ -46,18 +76,20 @@ async def serve(
 
     Raises OSError if the address cannot be bound.
     """
+    bound = where if isinstance(where, socket.socket) else _bound(*where)
     runner = await _runner(app)
     try:
-        site: web.BaseSite
-        if isinstance(where, socket.socket):
-            site = web.SockSite(runner, where, ssl_context=context, backlog=_BACKLOG)
-        else:
-            site = web.TCPSite(runner, *where, ssl_context=context, backlog=_BACKLOG)
-        await site.start()
+        await _TLSSite(runner, bound, context).start()
     except BaseException:
         await runner.cleanup()
+        bound.close()
         raise
     return Serving(runner)
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family)
 
 
 async def serve_locally(app: web.Application, path: Path) -> Serving:

@@ -88,3 +88,15 @@ async def test_who_sends_no_request_keeps_no_connection(
         assert await reader.read() == b""
         writer.close()
         await writer.wait_closed()
+
+
+async def test_who_makes_no_handshake_keeps_no_connection(
+    pki: PKI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "HANDSHAKE_SECONDS", 0.1)
+    async with served(pki) as rest, asyncio.timeout(10):
+        port = int(rest.url.rpartition(":")[2])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        assert await reader.read() == b""
+        writer.close()
+        await writer.wait_closed()

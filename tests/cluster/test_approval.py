@@ -1,13 +1,16 @@
 """What officers sign, whose signatures count, and how many are needed."""
 
+import base64
+import subprocess
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 from support.cluster import NOW, cluster_record
-from support.pki import shared_key
+from support.pki import pem, shared_key
 
 from offload.catalogue.records import UserRecord
 from offload.cluster.acts import Act, CreateUser, DestroyKey, SetPolicy, SetRole
@@ -66,6 +69,26 @@ def test_keys_of_users_sign_and_verify(algorithm: str) -> None:
     assert verifies(public(mine), signature, b"content")
     assert not verifies(public(mine), signature, b"other")
     assert not verifies(public(key(1, algorithm)), signature, b"content")
+
+
+@pytest.mark.needs("openssl")
+@pytest.mark.parametrize(
+    ("algorithm", "options"),
+    [
+        ("p-256", []),
+        ("rsa-2048", ["-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:digest"]),
+    ],
+)
+def test_an_officer_can_sign_with_the_openssl_command(
+    tmp_path: Path, algorithm: str, options: list[str]
+) -> None:
+    mine = key(0, algorithm)
+    (tmp_path / "key.pem").write_bytes(pem(mine))
+    (tmp_path / "statement").write_bytes(RECORD.statement)
+    command = ["openssl", "dgst", "-sha256", *options, "-sign", "key.pem", "statement"]
+    made = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True, timeout=30)
+    signature = base64.b64encode(made.stdout).decode()
+    assert verifies(public(mine), signature, RECORD.statement)
 
 
 @given(st.text())
