@@ -3,13 +3,13 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from bench.cpu import pinned
+from offload.cli.demo.ports import free_ports
 
 STOP_SECONDS = 3.0
 # nginx and haproxy live in /usr/sbin, which is not on every user's PATH.
@@ -89,6 +89,4 @@ def find(program: str) -> str:
 
 def free_port() -> int:
     """A TCP port of the loopback interface that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_ports(1)[0]

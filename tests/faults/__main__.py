@@ -28,7 +28,7 @@ provider.ensure()
 
 from faults.case import Case, Scene, Seen  # noqa: E402
 
-CASES = ("creations", "membership", "secrets", "latency")
+CASES = ("creations", "membership", "key_material", "latency")
 
 
 def main() -> int:

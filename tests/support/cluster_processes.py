@@ -10,7 +10,7 @@ import asyncio
 import os
 import signal
 import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -238,10 +238,12 @@ async def found(
     *,
     zones: Sequence[str] = ("a", "b"),
     catalogue: Mapping[str, Any] | None = None,
+    also: Callable[[Node], Awaitable[None]] | None = None,
     **settings: Any,
 ) -> Cluster:
     """A cluster of software tokens with those members, an officer, a key user, an auditor and a
-    front-end. catalogue: its table in the configuration, SQLite by default. settings: of [worker].
+    front-end. catalogue: its table in the configuration, SQLite by default. also: what the first
+    member does before any starts. settings: of [worker].
     """
     cluster = Cluster(directory, spawner, catalogue)
     first, *others = names
@@ -260,6 +262,8 @@ async def found(
     for number, name in enumerate(others, 1):
         identity = await _join(cluster, node, name, zones[number % len(zones)])
         cluster.write_member(name, identity, **settings)
+    if also is not None:
+        await also(node)
     await node.close()
     await node.view.close()
     await store.close()
