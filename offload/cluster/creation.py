@@ -258,9 +258,6 @@ def _require_unpublished(view: View, ski: bytes) -> None:
 
 
 def _check_dates(new: NewKey, now: datetime) -> None:
-    for name, date in (("activates", new.activates), ("deactivates", new.deactivates)):
-        if date is not None and date.tzinfo is None:
-            raise Invalid(f"{name} has no time zone: write it in UTC, with a Z")
     begins = max(now, new.activates or now)
     if new.deactivates is not None and new.deactivates <= begins:
         raise Invalid("the key would be deactivated before it is active: choose a later date")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from datetime import UTC, datetime
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import (
@@ -117,9 +118,13 @@ def _new(act: acts.CreateKey | acts.ImportKey, *, replicated: bool = True) -> Ne
         ),
         exportable=act.exportable,
         replicated=replicated,
-        activates=act.activates,
-        deactivates=act.deactivates,
+        activates=_in_utc(act.activates),
+        deactivates=_in_utc(act.deactivates),
     )
+
+
+def _in_utc(date: datetime | None) -> datetime | None:
+    return None if date is None else date.astimezone(UTC)
 
 
 def _recipient(text: str) -> bytes:

@@ -29,6 +29,7 @@ from offload.observe import metrics
 from offload.observe.log import get_logger
 from offload.token.base import (
     KeyNotFound,
+    LabelTaken,
     ReplicatedToken,
     TokenError,
     TokenUnavailable,
@@ -42,7 +43,7 @@ _AT_ONCE = 32  # keys of one turn: one commit, and not long to wait for what com
 _MAX_WRITES = 90
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 5.0
 _CONFLICT_PAUSE = 0.02
-_RETRY_KEY = timedelta(seconds=10)
+_RETRY_KEY, _RETRY_SOON = 10.0, 0.25
 _RECOUNT = 30.0
 _SURVEY = 5.0
 _LATE = timedelta(seconds=30)
@@ -107,6 +108,10 @@ class Replicator:
             self._cluster_key = self._view.cluster.cluster_key
             self._cluster_key_since = self._node.clock()
         self._others.update(dict.fromkeys(self._view.keys))
+        self._news.set()
+
+    def _look_at(self, ski: bytes) -> None:
+        self._others[ski] = None
         self._news.set()
 
     def _due(self) -> float | None:
@@ -224,7 +229,9 @@ class Replicator:
             raise
         except TokenError as error:
             self.failures[key.ski] = str(error)
-            heappush(self._timers, (self._node.clock() + _RETRY_KEY, key.ski))
+            # A key of that name that is about to be given up will soon be out of the way.
+            wait = _RETRY_SOON if isinstance(error, LabelTaken) else _RETRY_KEY
+            asyncio.get_running_loop().call_later(wait, self._look_at, key.ski)
             _log.error(
                 f"a key cannot be handled: {do}",
                 label=key.label,

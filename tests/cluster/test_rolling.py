@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.cluster import member_record
@@ -18,7 +19,7 @@ from offload.cluster.view import View
 from offload.keys.state import State
 
 
-def still(enclosed: dict[int, str], said: dict[int, str], **cluster: int) -> StillView:
+def still(enclosed: dict[int, str], said: dict[int, str], **cluster: Any) -> StillView:
     made = StillView([managed(wrapped_under=cluster.get("cluster_key", 1))], **cluster)
     for prefix, table in ((paths.CLUSTER_KEYS, enclosed), (paths.CLUSTER_KEY_HOLDERS, said)):
         for generation, names in table.items():
