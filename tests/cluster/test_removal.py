@@ -13,6 +13,7 @@ from offload.catalogue import paths
 from offload.catalogue.base import CatalogueDenied, Put
 from offload.catalogue.envelope import Verifier
 from offload.catalogue.records import AliveRecord, HoldingRecord
+from offload.cluster import removal
 from offload.cluster.failures import NotFound, WrongState
 from offload.cluster.node import Node
 from offload.cluster.removal import remove
@@ -108,6 +109,24 @@ async def test_nothing_that_it_signed_is_lost_and_nothing_new_is_believed(
         assert "mallory" not in view.users
         assert path in view.untrusted
     await fresh.close()
+
+
+async def test_what_it_writes_at_the_last_moment_is_not_lost_either(
+    members: Members, founder: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = await members.join("worker-2")
+    await founder.view.until(lambda view: "worker-2" in view.present)
+    exclude = removal._exclude
+
+    async def after_a_last_word(node: Node, name: str) -> None:
+        user = second.view.users["alice"].model_copy(update={"role": "auditor"})
+        await node.view.reached(await second.write({paths.USERS + "alice": user}))
+        await exclude(node, name)
+
+    monkeypatch.setattr(removal, "_exclude", after_a_last_word)
+    await remove(founder, "worker-2")
+    assert founder.view.users["alice"].role == "auditor"
+    assert founder.view.signed_by("worker-2") == ()
 
 
 async def test_the_last_one_stays(members: Members, founder: Node) -> None:
