@@ -10,7 +10,7 @@ NATIVE := $(wildcard offload/provider/*.c offload/provider/*.h)
 export PATH := $(PATH):/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo peers test check lint types contracts format bench fuzz constraints clean
+.PHONY: help setup demo peers test check lint types contracts format bench faults faults-quick fuzz constraints clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -48,6 +48,12 @@ format: setup ## format the code and mend what the linter can
 
 bench: setup peers ## measure against nginx and haproxy, side by side
 	$(PYTHON_BIN)/python -m bench $(ARGS)
+
+faults: setup peers ## kill, cut off and tamper with real processes, and look (minutes)
+	$(PYTHON_BIN)/python tests/faults $(ARGS)
+
+faults-quick: setup peers ## a sample of each fault, within a minute
+	$(PYTHON_BIN)/python tests/faults --quick $(ARGS)
 
 fuzz: setup ## search long for inputs that break the parsers (RUNS=n)
 	for target in tests/fuzz/fuzz_*.py; do \

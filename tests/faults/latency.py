@@ -16,7 +16,7 @@ from support.cluster_processes import KEY_USER, Cluster, found
 from support.front_end import FrontEnd
 
 from offload.catalogue import paths
-from offload.catalogue.records import HoldingRecord, LabelRecord
+from offload.catalogue.records import HoldingRecord, LabelRecord, Record
 from offload.cluster.intents import token_label
 from offload.cluster.node import Changes, Node
 from offload.keys.algorithm import Algorithm
@@ -133,7 +133,7 @@ def _made(node: Node, count: int) -> Iterator[ManagedKey]:
 
 
 def _records(node: Node, keys: Sequence[ManagedKey]) -> Changes:
-    changes = {}
+    changes: dict[str, ManagedKey | Record] = {}
     for key in keys:
         ski = key.ski.hex()
         changes[paths.KEYS + ski] = key

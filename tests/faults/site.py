@@ -67,10 +67,9 @@ class Site:
         self, member: str, user: str, method: str, path: str, **values: Any
     ) -> dict[str, Any]:
         """REST, which must do it."""
-        body = {"json": values} if values else {}
         async with (
             self.cluster.rest(member, user) as session,
-            session.request(method, path, **body) as answer,
+            session.request(method, path, json=values or None) as answer,
         ):
             assert answer.status < 300, f"{method} {path}: {await answer.text()}"
             content: dict[str, Any] = await answer.json()
