@@ -183,16 +183,18 @@ async def test_capacity_is_the_rate_that_is_assumed(bench: Bench) -> None:
 
 
 async def test_who_retires_closes_its_links_when_nothing_is_under_way(bench: Bench) -> None:
-    link = bench.connect()
+    link, transport = bench.worker.new_link(), Transport()
+    link.connection_made(transport)
+    bench.receive(link, Pong(0))
     operation = bench.send(100.0)
     bench.worker.retire()
     bench.worker.tick(bench.now)
-    assert bench.worker.in_flight == 1
+    assert transport.ended == ""
     assert metrics.POOL_LINKS.labels("alpha").value == 0
     bench.receive(link, Signature(operation.id, b"s"))
     assert operation.signature == b"s"
     bench.worker.tick(bench.now)
-    assert link.closing
+    assert transport.ended == "close"
     link.connection_lost(None)
     assert bench.worker.gone
     assert metrics.POOL_LINKS.labels("alpha").value == 0
