@@ -41,7 +41,7 @@ async def request(member: KeyMember, key: str = "www") -> x509.CertificateSignin
 async def chain_for(member: KeyMember, key: str = "www") -> str:
     public = (await request(member, key)).public_key()
     names = ["www.example.org"]
-    return pem(PUBLIC_CA.issue(public, names, CertificateProfile.SERVER, NOW, 90)).decode() 
+    return pem(PUBLIC_CA.issue(public, names, CertificateProfile.SERVER, NOW, 90)).decode()
 
 
 async def test_a_request_is_signed_by_the_key(member: KeyMember) -> None:
