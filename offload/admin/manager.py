@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import ssl
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ from offload.admin.opening import Opened, opened
 from offload.admin.replica import Mirror, ReplicaFile
 from offload.admin.services import Services
 from offload.admin.serving import serve
+from offload.admin.waiting import waiting_application
 from offload.audit.log import AuditLog
 from offload.catalogue.envelope import Signer
 from offload.cluster.declaration import declare
@@ -38,6 +40,8 @@ from offload.observe.flusher import Flusher
 from offload.observe.log import get_logger
 from offload.token.base import ReplicatedToken
 
+PATIENCE_SECONDS = 1.0
+"""What the opening of the catalogue may take before clients of REST are told to come later."""
 READY_SECONDS = 0.1
 """Between two looks whether the worker's other processes serve."""
 
@@ -110,7 +114,7 @@ class Manager:
             tasks = self._tasks(node, file, services, stack)
             group = await stack.enter_async_context(asyncio.TaskGroup())
             for name, task in tasks.items():
-                _start(group, name, task, stack)
+                group.create_task(task(), name=name)
             await self._serve_rest(node, services, stack)
             group.create_task(declare(node, self._worker), name="declaration")
             presence = MemberPresence(node, self._cluster.lease)
@@ -119,9 +123,28 @@ class Manager:
 
     async def _opened(self, file: ReplicaFile, stack: AsyncExitStack) -> Opened:
         authority = x509.load_pem_x509_certificate(self._worker.trust.read_bytes())
-        found = await opened(self._cluster.catalogue, authority, file.seen(), self._random)
+        excuse = asyncio.create_task(self._excuse())
+        try:
+            found = await opened(self._cluster.catalogue, authority, file.seen(), self._random)
+        finally:
+            excuse.cancel()
+            await asyncio.wait([excuse])
         stack.push_async_callback(found.close)
         return found
+
+    async def _excuse(self) -> None:
+        """Tell clients of REST to come later, if opening takes long; until cancelled."""
+        await asyncio.sleep(PATIENCE_SECONDS)
+        if self._api is not None:
+            serving = await serve(waiting_application(), self._api.dup(), self._tls())
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await serving.close()
+
+    def _tls(self) -> ssl.SSLContext:
+        identity = self._worker.identity
+        return tls.server_context(identity.certificate, identity.key, self._worker.trust)
 
     def _node(self, found: Opened, log: AuditLog, stack: AsyncExitStack) -> Node:
         node = Node(
@@ -158,13 +181,10 @@ class Manager:
     async def _serve_rest(self, node: Node, services: Services, stack: AsyncExitStack) -> None:
         if self._api is None:
             return
-        worker = self._worker
-        identity = worker.identity
-        context = tls.server_context(identity.certificate, identity.key, worker.trust)
         authenticator = NetworkAuthenticator(node.view, services.bearers)
         app = application(services.management, node, authenticator, enrolment=services.enrolment)
         # Serving closes its socket, and the process that follows this one needs it.
-        serving = await serve(app, self._api.dup(), context)
+        serving = await serve(app, self._api.dup(), self._tls())
         stack.push_async_callback(serving.close)
 
     async def _show(self, presence: MemberPresence) -> None:
@@ -177,17 +197,6 @@ class Manager:
                 shown = True
                 presence.start()
             await asyncio.sleep(READY_SECONDS)
-
-
-def _start(
-    group: asyncio.TaskGroup,
-    name: str,
-    run: Callable[[], Coroutine[Any, Any, None]],
-    stack: AsyncExitStack,
-) -> None:
-    # A group that is left without an exception waits for its tasks; these never end.
-    task = group.create_task(run(), name=name)
-    stack.callback(task.cancel)
 
 
 def _member_key(identity: Identity) -> ec.EllipticCurvePrivateKey:

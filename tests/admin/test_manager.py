@@ -88,6 +88,24 @@ async def test_it_is_seen_once_the_worker_serves(cluster: Cluster) -> None:
     assert not await is_alive(cluster)
 
 
+async def test_while_the_catalogue_is_away_clients_are_told_to_come_later(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(manager_module, "PATIENCE_SECONDS", 0.0)
+    hidden = cluster.catalogue_path.with_suffix(".hidden")
+    cluster.catalogue_path.rename(hidden)
+    async with managing(cluster, Serving()), cluster.rest("worker-1") as session:
+        async with session.get("/v1/session") as answer:
+            assert answer.status == 503
+            assert (await answer.json())["type"].endswith(":unavailable")
+        hidden.rename(cluster.catalogue_path)
+        async with asyncio.timeout(20):
+            while True:
+                async with session.get("/v1/session") as answer:
+                    if answer.status == 200:
+                        break
+
+
 async def test_it_keeps_a_local_copy_of_its_own(cluster: Cluster) -> None:
     serving = Serving()
     serving.ready = True

@@ -58,6 +58,17 @@ async def told(cluster: Cluster, member: str, user: str, path: str, **values: An
         assert answer.status == 200, await answer.text()
 
 
+async def managed(cluster: Cluster, member: str) -> None:
+    """Wait until the member answers REST."""
+    async with asyncio.timeout(20), cluster.rest(member) as session:
+        while True:
+            async with session.get("/v1/session") as answer:
+                if answer.status == 200:
+                    return
+                assert answer.status == 503
+            await asyncio.sleep(0.05)
+
+
 def request(key: dict[str, Any], server_name: str = "www.example.org") -> TlsSign:
     scheme = SignatureScheme.ECDSA_SECP256R1_SHA256
     return TlsSign(1, bytes.fromhex(key["ski"]), scheme, TLS_1_3, HASH, server_name)
@@ -151,6 +162,7 @@ async def test_a_worker_starts_and_serves_while_the_catalogue_is_away(cluster: C
     async with cluster.link(OTHER) as link:
         assert await signs(link, key)
         hidden.rename(cluster.catalogue_path)
+        await managed(cluster, CREATOR)
         await told(cluster, CREATOR, KEY_USER, f"/v1/keys/{key['ski']}/suspend")
         await until_it_signs(link, key, False)
 
