@@ -37,7 +37,7 @@ async def observed(request: web.Request, handler: Handler) -> web.StreamResponse
     _log.info(
         "request",
         method=request.method,
-        path=request.path,
+        path=request.rel_url.raw_path,
         status=response.status,
         actor=actor.name if actor else None,
         via=actor.via if actor else None,
@@ -57,5 +57,5 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
             raise
         return of_http(error).response()
     except Exception:
-        _log.exception("a request failed", method=request.method, path=request.path)
+        _log.exception("a request failed", method=request.method, path=request.rel_url.raw_path)
         return Problem(INTERNAL, "the request could not be answered").response()

@@ -13,12 +13,20 @@ from offload.catalogue.base import Conflict, Delete, Put, Unchanged
 from offload.cluster.actor import Actor
 from offload.cluster.acts import Act
 from offload.cluster.approval import ApprovalRecord, approvers, officers_needed
-from offload.cluster.failures import ApprovalNeeded, NotAllowed, NotFound, WrongState
+from offload.cluster.failures import (
+    ApprovalNeeded,
+    NotAllowed,
+    NotFound,
+    Unavailable,
+    WrongState,
+)
 from offload.cluster.node import Node
 from offload.cluster.opened import removal
+from offload.cluster.persistence import catch_up
 
 APPROVAL_LASTS: Final = timedelta(hours=24)
 _OPEN_LIMIT: Final = 50
+_ATTEMPTS: Final = 5
 # Of one commit: those past their time are cleared away by and by.
 _CLEARED: Final = 20
 _CATCH_UP_SECONDS: Final = 10.0
@@ -36,24 +44,23 @@ class ApprovalGate:
     async def pass_through(self, actor: Actor, act: Act, approval: str | None) -> bool:
         """Return True if the approval was used up for the act, False if the act needs none.
 
-        Raises ApprovalNeeded, NotFound, NotAllowed, WrongState, CatalogueError.
+        Raises ApprovalNeeded, NotFound, NotAllowed, WrongState, Unavailable, CatalogueError.
         """
-        needed = officers_needed(self._node.view.cluster, act)
-        if not needed:
-            return False
-        if approval is None:
-            raise await self._ask(actor, act, needed)
-        record = await self.find(approval)
-        self._check(record, actor, act)
-        signers = approvers(record, self._node.view.users)
-        if len(signers) < max(needed, record.needed):
-            raise ApprovalNeeded(
-                f"{len(signers)} of {max(needed, record.needed)} officers have signed "
-                f"approval {approval}",
-                approval,
-            )
-        await self._use(record, signers)
-        return True
+        for _ in range(_ATTEMPTS):
+            needed = officers_needed(self._node.view.cluster, act)
+            if not needed:
+                return False
+            if approval is None:
+                raise await self._ask(actor, act, needed)
+            record = await self.find(approval)
+            self._check(record, actor, act)
+            try:
+                await self._use(record, needed)
+            except Conflict:
+                await catch_up(self._node)
+            else:
+                return True
+        raise Unavailable("others change the same all the time: try again later")
 
     async def find(self, approval: str) -> ApprovalRecord:
         """The approval as it stands, even if another member wrote it a moment ago."""
@@ -63,6 +70,11 @@ class ApprovalGate:
             # To be read through the view, which knows whom to trust.
             async with asyncio.timeout(_CATCH_UP_SECONDS):
                 await self._node.view.reached(entry.revision)
+        return self.seen(approval)
+
+    def seen(self, approval: str) -> ApprovalRecord:
+        """The approval as our view has it; raises NotFound."""
+        path = paths.APPROVALS + approval
         body = self._node.view.raw(path).get(path)
         if body is None:
             raise NotFound(f"there is no approval {approval}; it was used, rejected or is over")
@@ -114,15 +126,17 @@ class ApprovalGate:
         )
         return _needed(record)
 
-    async def _use(self, record: ApprovalRecord, signers: tuple[str, ...]) -> None:
-        # Also if an officer is removed or the policy changed in this very moment.
-        depends = (paths.CLUSTER, *(paths.USERS + name for name in signers))
-        try:
-            await self.end(record, *depends)
-        except Conflict as error:
-            raise WrongState(
-                f"approval {record.id} was used or changed at this moment: see whether it is there"
-            ) from error
+    async def _use(self, record: ApprovalRecord, needed: int) -> None:
+        """Use it up. Raises ApprovalNeeded, and Conflict if somebody else does, an officer leaves
+        or the policy changes in this very moment.
+        """
+        signers = approvers(record, self._node.view.users)
+        wanted = max(needed, record.needed)
+        if len(signers) < wanted:
+            raise ApprovalNeeded(
+                f"{len(signers)} of {wanted} officers have signed approval {record.id}", record.id
+            )
+        await self.end(record, paths.CLUSTER, *(paths.USERS + name for name in signers))
 
     async def end(self, record: ApprovalRecord, *depends: str) -> None:
         """Remove the approval, if the paths it depends on are unchanged; raises Conflict.

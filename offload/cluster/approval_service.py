@@ -8,8 +8,10 @@ from offload.cluster.actor import Actor, Handlers
 from offload.cluster.acts import ListApprovals, RejectApproval, ShowApproval, SignApproval
 from offload.cluster.approval import ApprovalRecord, approvers, is_officer, verifies
 from offload.cluster.approval_gate import ApprovalGate
+from offload.cluster.changes import Writing, decided
 from offload.cluster.failures import Invalid, NotFound, WrongState
 from offload.cluster.node import Node
+from offload.cluster.persistence import persist
 from offload.cluster.views import ApprovalList, ApprovalView, Done
 
 
@@ -39,20 +41,28 @@ class ApprovalService:
         return self._view(await self._gate.find(act.approval))
 
     async def _sign(self, actor: Actor, act: SignApproval) -> ApprovalView:
-        record = await self._gate.find(act.approval)
+        await self._gate.find(act.approval)
+
+        def decide(_unsure: bool) -> Writing | None:
+            record = self._gate.seen(act.approval)
+            self._verify(record, actor, act.signature)
+            if record.signatures.get(actor.name) == act.signature:
+                return None
+            signatures = {**record.signatures, actor.name: act.signature}
+            signed = record.model_copy(update={"signatures": signatures})
+            return decided(self._node.view, {paths.APPROVALS + record.id: signed})
+
+        await persist(self._node, decide)
+        return self._view(self._gate.seen(act.approval))
+
+    def _verify(self, record: ApprovalRecord, actor: Actor, signature: str) -> None:
         if record.expires <= self._node.clock():
             raise WrongState(f"approval {record.id} is over: it cannot be signed any more")
-        user = self._officer(actor)
-        if not verifies(user.public_key, act.signature, record.statement):
+        if not verifies(self._officer(actor).public_key, signature, record.statement):
             raise Invalid(
                 f"the signature is not by the key of {actor.name!r} over the statement of approval "
                 f"{record.id}"
             )
-        signed = record.model_copy(
-            update={"signatures": {**record.signatures, actor.name: act.signature}}
-        )
-        await self._node.write({paths.APPROVALS + record.id: signed})
-        return self._view(signed)
 
     async def _reject(self, _actor: Actor, act: RejectApproval) -> Done:
         await self._gate.end(await self._gate.find(act.approval))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from offload.catalogue import paths
-from offload.catalogue.base import Unchanged
 from offload.cluster.actor import Actor, Handlers
 from offload.cluster.acts import SetPolicy, ShowCluster
 from offload.cluster.approval import is_officer, policy_problem
+from offload.cluster.changes import Writing, decided
 from offload.cluster.failures import Invalid
 from offload.cluster.node import Node
+from offload.cluster.persistence import persist
 from offload.cluster.roles import MATRIX
 from offload.cluster.views import ClusterView
 
@@ -28,20 +31,28 @@ class ClusterService:
         return self._view()
 
     async def _set_policy(self, _actor: Actor, act: SetPolicy) -> ClusterView:
-        view = self._node.view
-        checks = []
-        if act.approvals is not None:
-            officers = [one.name for one in view.users.values() if is_officer(one)]
-            problem = policy_problem(act.approvals, MATRIX, len(officers))
-            if problem:
-                raise Invalid(problem)
-            # No officer may leave in this very moment.
-            places = [paths.USERS + name for name in officers]
-            checks = [Unchanged(path, view.revision_of(path)) for path in places]
-        changes = act.model_dump(exclude_none=True)
-        changed = view.cluster.model_copy(update=changes)
-        await self._node.write({paths.CLUSTER: changed}, checks=checks)
+        values = act.model_dump(exclude_none=True)
+
+        def decide(_unsure: bool) -> Writing | None:
+            view = self._node.view
+            # Enough officers must stay until this is written.
+            depends = () if act.approvals is None else self._officers(act.approvals)
+            changed = view.cluster.model_copy(update=values)
+            if changed == view.cluster:
+                return None
+            return decided(view, {paths.CLUSTER: changed}, *depends)
+
+        await persist(self._node, decide)
         return self._view()
+
+    def _officers(self, approvals: Mapping[str, int]) -> list[str]:
+        """Where the officers stand who could give those approvals; raises Invalid."""
+        users = self._node.view.users
+        officers = [name for name, user in users.items() if is_officer(user)]
+        problem = policy_problem(approvals, MATRIX, len(officers))
+        if problem:
+            raise Invalid(problem)
+        return [paths.USERS + name for name in officers]
 
     def _view(self) -> ClusterView:
         view = self._node.view

@@ -38,7 +38,7 @@ async def persist(node: Node, decide: Decide, seconds: float = PATIENCE) -> None
                 try:
                     await node.write(writing.changes, checks=writing.checks)
                 except Conflict:
-                    await _catch_up(node)
+                    await catch_up(node)
                 except CatalogueUnavailable:
                     unsure = True
                     await asyncio.sleep(pause * (0.5 + node.random.random()))
@@ -54,7 +54,7 @@ async def persist(node: Node, decide: Decide, seconds: float = PATIENCE) -> None
         ) from None
 
 
-async def _catch_up(node: Node) -> None:
+async def catch_up(node: Node) -> None:
     """Wait for the view to see what stood in the way."""
     revision = node.view.revision
     with contextlib.suppress(TimeoutError):

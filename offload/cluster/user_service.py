@@ -8,15 +8,16 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from offload.catalogue import paths
-from offload.catalogue.base import Unchanged
 from offload.catalogue.records import UserRecord
 from offload.cluster.actor import Actor, Handlers
 from offload.cluster.acts import CreateUser, ListUsers, MintToken, RemoveUser, SetRole
 from offload.cluster.approval import is_officer, strictest
 from offload.cluster.authority import fingerprint, pem
 from offload.cluster.bearer import Bearers
+from offload.cluster.changes import Writing, decided
 from offload.cluster.failures import NotAllowed, NotFound, Taken, WrongState
 from offload.cluster.node import Node
+from offload.cluster.persistence import persist
 from offload.cluster.request import RequestedKey, requested_key
 from offload.cluster.views import Done, TokenView, UserList, UserView
 
@@ -47,7 +48,7 @@ class UserService:
 
     async def _create(self, _actor: Actor, act: CreateUser) -> UserView:
         if act.user in self._node.view.users:
-            raise Taken(f"there is a user {act.user!r} already: take another name")
+            raise _taken(act.user)
         public = requested_key(act.request)
         certificate = await self._issue(act.user, public)
         encoded = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -58,19 +59,39 @@ class UserService:
             public_key=encoded.decode(),
             created=self._node.clock(),
         )
-        await self._node.write({paths.USERS + act.user: user})
+        path = paths.USERS + act.user
+
+        def decide(unsure: bool) -> Writing | None:
+            there = self._node.view.users.get(act.user)
+            if there is None:
+                return decided(self._node.view, {path: user})
+            if unsure and there.fingerprint == user.fingerprint:
+                return None
+            raise _taken(act.user)
+
+        await persist(self._node, decide)
         return _view(user, pem(certificate).decode())
 
     async def _set_role(self, _actor: Actor, act: SetRole) -> UserView:
-        user = self._found(act.user)
-        changed = user.model_copy(update={"role": act.role})
-        checks = self._still_enough(user) if act.role != "officer" else []
-        await self._node.write({paths.USERS + act.user: changed}, checks=checks)
-        return _view(changed)
+        def decide(_unsure: bool) -> Writing | None:
+            user = self._found(act.user)
+            if user.role == act.role:
+                return None
+            depends = self._staying(user) if act.role != "officer" else ()
+            changed = user.model_copy(update={"role": act.role})
+            return decided(self._node.view, {paths.USERS + act.user: changed}, *depends)
+
+        await persist(self._node, decide)
+        return _view(self._found(act.user))
 
     async def _remove(self, _actor: Actor, act: RemoveUser) -> Done:
-        user = self._found(act.user)
-        await self._node.write({paths.USERS + act.user: None}, checks=self._still_enough(user))
+        def decide(unsure: bool) -> Writing | None:
+            if unsure and act.user not in self._node.view.users:
+                return None
+            depends = self._staying(self._found(act.user))
+            return decided(self._node.view, {paths.USERS + act.user: None}, *depends)
+
+        await persist(self._node, decide)
         return Done()
 
     async def _mint(self, actor: Actor, act: MintToken) -> TokenView:
@@ -85,11 +106,11 @@ class UserService:
             raise NotFound(f"there is no user {name!r}")
         return user
 
-    def _still_enough(self, leaving: UserRecord) -> list[Unchanged]:
+    def _staying(self, leaving: UserRecord) -> tuple[str, ...]:
         """What must not change meanwhile, so that enough officers stay; raises WrongState."""
         view = self._node.view
         if not is_officer(leaving):
-            return []
+            return ()
         staying = [one for one in view.users.values() if is_officer(one) and one is not leaving]
         needed = max(1, strictest(view.cluster.approvals))
         if len(staying) < needed:
@@ -97,8 +118,11 @@ class UserService:
                 f"without {leaving.name!r} there would be {len(staying)} officers, but there must "
                 f"be {needed}: make another officer, or let fewer approvals be needed"
             )
-        others = (paths.CLUSTER, *(paths.USERS + one.name for one in staying))
-        return [Unchanged(path, view.revision_of(path)) for path in others]
+        return (paths.CLUSTER, *(paths.USERS + one.name for one in staying))
+
+
+def _taken(name: str) -> Taken:
+    return Taken(f"there is a user {name!r} already: take another name")
 
 
 def _view(user: UserRecord, certificate: str = "") -> UserView:

@@ -162,3 +162,20 @@ async def approved(rest: Rest) -> str:
     for officer in ("olga", "otto"):
         await rest.sign(officer, approval)
     return approval
+
+
+async def test_it_is_used_once_on_all_members_together(rest: Rest, pki: PKI) -> None:
+    approval = await approved(rest)
+    async with managed(pki, rest) as other:
+        results = await asyncio.gather(
+            destroy(rest, approval), destroy(other, approval), return_exceptions=True
+        )
+        assert len([one for one in results if isinstance(one, NotFound)]) == 1
+        assert [*rest.done, *other.done] == [DESTROY]
+
+
+async def test_a_change_of_the_cluster_meanwhile_does_not_matter(rest: Rest, pki: PKI) -> None:
+    approval = await approved(rest)
+    async with managed(pki, rest) as other:
+        await asyncio.gather(other.policy(key_destroy=2), destroy(rest, approval))
+    assert rest.done == [DESTROY]

@@ -1,5 +1,6 @@
 """Officers list, sign and reject what waits for them."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -107,3 +108,21 @@ async def test_the_oldest_is_listed_first(rest: Rest) -> None:
     listed = await rest.management.perform(rest.actor("olga"), ListApprovals())
     assert isinstance(listed, ApprovalList)
     assert [one.id for one in listed.approvals] == made
+
+
+async def test_officers_sign_at_the_same_moment_on_different_members(rest: Rest, pki: PKI) -> None:
+    approval = await needed(rest)
+    async with managed(pki, rest) as other:
+        await asyncio.gather(rest.sign("olga", approval), other.sign("otto", approval))
+        assert (await shown(other, approval)).signed_by == ("olga", "otto")
+        await other.management.perform(rest.actor("kim"), DESTROY, approval=approval)
+    assert other.done == [DESTROY]
+
+
+async def test_a_signature_may_be_sent_again(rest: Rest) -> None:
+    view = await shown(rest, await needed(rest))
+    act = SignApproval(approval=view.id, signature=rest.signature("olga", view.statement))
+    for _ in range(2):
+        signed = await rest.management.perform(rest.actor("olga"), act)
+        assert isinstance(signed, ApprovalView)
+        assert signed.signed_by == ("olga",)
