@@ -22,6 +22,7 @@ from offload.tls.client_hello import (
     read_client_hello,
 )
 from offload.tls.session import Session, State, TLSError
+from offload.tls.signature import TLS_1_3
 
 if TYPE_CHECKING:
     from offload.frontend.server import Server
@@ -57,6 +58,7 @@ class ClientConnection(asyncio.BufferedProtocol):
     __slots__ = (
         "_hello",
         "_operation",
+        "_random",
         "_server",
         "_service",
         "_session",
@@ -73,6 +75,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._operation: SigningOperation | None = None
         self._transport: asyncio.Transport
         self._started = 0.0
+        self._random = b""
         self.server_name: str | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -123,7 +126,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         if reader is not None:
             data, self._hello = bytes(reader.data), None
         self._started = self._server.clock()
-        self.server_name = hello.server_name
+        self.server_name, self._random = hello.server_name, hello.random
         service = self._server.service(hello.server_name)
         if service is None:
             self._fail("unknown_server_name", _UNRECOGNIZED_NAME)
@@ -169,6 +172,7 @@ class ClientConnection(asyncio.BufferedProtocol):
                 service.site.stated_name(self.server_name),
                 self._client_address(),
                 self._answered,
+                client_random=self._random if request.version == TLS_1_3 else b"",
             )
         )
 

@@ -122,6 +122,7 @@ class Link:
                 operation.payload,
                 operation.server_name,
                 operation.client_address,
+                operation.client_random,
             )
         )
         operation.id = link_id

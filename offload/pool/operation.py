@@ -60,7 +60,8 @@ class SigningOperation:
 
     ski: the key's subject key identifier, 20 bytes. scheme: SignatureScheme codepoint.
     version: 0x0303 or 0x0304; payload: what TLS_SIGN carries for that version.
-    client_address: packed, 4 or 16 bytes, or empty. done: called once with the operation when it
+    client_address: packed, 4 or 16 bytes, or empty. client_random: 32 bytes, or empty where the
+    payload has it. done: called once with the operation when it
     has a `signature` or an `error`, never from within `Pool.submit`.
     exclude: names of workers that must not be asked.
 
@@ -73,6 +74,7 @@ class SigningOperation:
         "algorithm",
         "attempts",
         "client_address",
+        "client_random",
         "cost",
         "deadline",
         "error",
@@ -118,6 +120,7 @@ class SigningOperation:
         client_address: bytes,
         done: Done,
         exclude: frozenset[str] = frozenset(),
+        client_random: bytes = b"",
     ) -> None:
         self.ski = ski
         self.algorithm = algorithm
@@ -126,6 +129,7 @@ class SigningOperation:
         self.payload = payload
         self.server_name = server_name
         self.client_address = client_address
+        self.client_random = client_random
         self._done = done
         self.exclude = self.tried = self.refused = exclude
         self.state = _NEW
@@ -188,6 +192,7 @@ class SigningOperation:
             self.client_address,
             done,
             self.exclude | {self.worker},
+            self.client_random,
         )
 
     def _refuse_answer(self) -> None:

@@ -37,10 +37,11 @@ class ClientHello:
     """What the choice of a site needs to know.
 
     server_name: the DNS name asked for in lower case, None where the client named none (RFC 6066,
-    3).
+    3). random: the client's 32 bytes, the same in a second hello (RFC 8446, 4.1.2).
     """
 
     server_name: str | None
+    random: bytes
 
 
 def read_client_hello(data: bytes) -> ClientHello | None:
@@ -111,7 +112,7 @@ class ClientHelloReader:
 
 def _parsed(body: bytes) -> ClientHello:
     try:
-        return ClientHello(_server_name(body))
+        return ClientHello(_server_name(body), body[2:34])
     except (IndexError, ValueError, error) as cause:
         raise MalformedClientHello("the ClientHello is cut short or inconsistent") from cause
 

@@ -13,7 +13,8 @@ class TlsSign(NamedTuple):
     ski: 20 bytes. scheme: a SignatureScheme codepoint. version: 0x0303 or 0x0304. payload: for
     TLS 1.3 the transcript hash alone; for TLS 1.2 both randoms and the ServerECDHParams. Version
     and payload are not judged here: that is the worker's policy. server_name: ASCII, "" if none.
-    client_address: 4 or 16 bytes, b"" if not told.
+    client_address: 4 or 16 bytes, b"" if not told. client_random: 32 bytes of a TLS 1.3
+    ClientHello, b"" if not told: the payload for TLS 1.2 begins with it.
     """
 
     id: int
@@ -23,6 +24,7 @@ class TlsSign(NamedTuple):
     payload: bytes
     server_name: str = ""
     client_address: bytes = b""
+    client_random: bytes = b""
 
 
 class PlainSign(NamedTuple):

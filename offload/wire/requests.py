@@ -13,6 +13,7 @@ SKI_LENGTH: Final = 20
 ADDRESS_LENGTHS: Final = (0, 4, 16)
 # A DNS name has at most 255 bytes (RFC 1035 2.3.4); a server name is one (RFC 6066 3).
 NAME_LIMIT: Final = 255
+RANDOM_LENGTH: Final = 32
 
 # The items with which a TLS_SIGN of ours begins, up to the payload's data: opcode, SKI, scheme,
 # version, payload's length; the byte strings are what never changes between them.
@@ -26,9 +27,12 @@ _TLS_SIGN_ITEMS: Final = _TLS_SIGN_BODY.size
 _TLS_SIGN_TAGS: Final = frozenset(
     (Tag.OPCODE, Tag.SKI, Tag.SIGNATURE_SCHEME, Tag.PROTOCOL_VERSION, Tag.PAYLOAD)
 )
-# How our optional items begin: a name of up to 255 bytes, and an address (to its item's length).
+# How our optional items begin: a name of up to 255 bytes, an address (to its item's length), a
+# client random.
 _SHORT_NAME: Final = b"\x02\x00"
 _ADDRESS_ITEMS: Final = {b"\x03\x00\x04": 7, b"\x03\x00\x10": 19}
+_RANDOM_ITEM: Final = b"\x16\x00\x20"
+_RANDOM_ITEMS: Final = 3 + RANDOM_LENGTH
 
 # An enum member's hash and comparison go through Python code: plain numbers on the hot path.
 _TLS_SIGN_OPCODE: Final = int(Opcode.TLS_SIGN)
@@ -38,16 +42,21 @@ _DECRYPT: Final = frozenset(map(int, DECRYPT))
 _ANSWERS: Final = frozenset(map(int, ANSWERS))
 _SERVER_NAME: Final = int(Tag.SERVER_NAME)
 _CLIENT_ADDRESS: Final = int(Tag.CLIENT_ADDRESS)
+_CLIENT_RANDOM: Final = int(Tag.CLIENT_RANDOM)
 _SKI: Final = int(Tag.SKI)
 _PAYLOAD: Final = int(Tag.PAYLOAD)
 
 
 def encode_tls_sign(message: TlsSign) -> bytes:
     """Raises ValueError, or struct.error for a number that does not fit."""
-    message_id, ski, scheme, version, payload, name, address = message
+    message_id, ski, scheme, version, payload, name, address, random = message
     if len(ski) != SKI_LENGTH or not payload:
         raise ValueError("a TLS signing request needs a key identifier of 20 bytes and a payload")
     tail = payload if not name and not address else payload + _client_items(name, address)
+    if random:
+        if len(random) != RANDOM_LENGTH:
+            raise ValueError("a client random has 32 bytes")
+        tail += _RANDOM_ITEM + random
     return _TLS_SIGN_FRAME.pack(
         MAJOR, MINOR, _TLS_SIGN_ITEMS + len(tail), message_id,
         _OPCODE_SKI, ski, _SCHEME, scheme, _VERSION, version, _PAYLOAD_TAG, len(payload),
@@ -99,23 +108,25 @@ def read_request(message_id: int, data: bytes, position: int, end: int) -> Reque
             payload = data[start:stop]
             if stop == end:
                 return TlsSign(message_id, ski, scheme, version, payload)
-            name, address = _client_after(data, stop, end)
-            return TlsSign(message_id, ski, scheme, version, payload, name, address)
+            return TlsSign(
+                message_id, ski, scheme, version, payload, *_client_after(data, stop, end)
+            )
     return _any_request(message_id, split(data, position, end))
 
 
-def _client_after(data: bytes, position: int, end: int) -> tuple[str, bytes]:
+def _client_after(data: bytes, position: int, end: int) -> tuple[str, bytes, bytes]:
     start = position + 3
     if start <= end and data.startswith(_SHORT_NAME, position):
         stop = start + data[position + 2]
         name = data[start:stop]
         if stop <= end and name.isascii():
             rest = data[stop:end]
-            if not rest:
-                return name.decode("ascii"), b""
-            if _ADDRESS_ITEMS.get(rest[:3]) == len(rest):
-                return name.decode("ascii"), rest[3:]
-    return _client(_later_items(data, position, end))
+            size = _ADDRESS_ITEMS.get(rest[:3], 0)
+            if len(rest) == size:
+                return name.decode("ascii"), rest[3:], b""
+            if len(rest) == size + _RANDOM_ITEMS and rest.startswith(_RANDOM_ITEM, size):
+                return name.decode("ascii"), rest[3:size], rest[size + 3 :]
+    return _handshake(_later_items(data, position, end))
 
 
 def _later_items(data: bytes, position: int, end: int) -> dict[int, bytes]:
@@ -148,7 +159,7 @@ def _tls_sign(message_id: int, items: dict[int, bytes]) -> TlsSign:
     payload = required(items, _PAYLOAD)
     if not payload:
         raise ProtocolError("TLS signing request has an empty payload")
-    return TlsSign(message_id, ski, scheme, version, payload, *_client(items))
+    return TlsSign(message_id, ski, scheme, version, payload, *_handshake(items))
 
 
 def _key(items: dict[int, bytes]) -> bytes:
@@ -163,6 +174,13 @@ def _number(items: dict[int, bytes], tag: Tag) -> int:
     if len(data) != 2:
         raise ProtocolError(f"{tag.name} item has {len(data)} bytes where it must have 2")
     return data[0] << 8 | data[1]
+
+
+def _handshake(items: dict[int, bytes]) -> tuple[str, bytes, bytes]:
+    random = items.get(_CLIENT_RANDOM, b"")
+    if len(random) not in (0, RANDOM_LENGTH):
+        raise ProtocolError(f"client random has {len(random)} bytes where it must have 32")
+    return *_client(items), random
 
 
 def _client(items: dict[int, bytes]) -> tuple[str, bytes]:

@@ -1,4 +1,4 @@
-"""What an item is: the tags of Keyless version 1 that we read or write, and two of ours."""
+"""What an item is: the tags of Keyless version 1 that we read or write, and three of ours."""
 
 from enum import IntEnum
 
@@ -19,4 +19,5 @@ class Tag(IntEnum):
     PAYLOAD = 0x12
     SIGNATURE_SCHEME = 0x14
     PROTOCOL_VERSION = 0x15
+    CLIENT_RANDOM = 0x16
     PADDING = 0x20

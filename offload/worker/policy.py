@@ -129,12 +129,15 @@ class Policy:
 
 
 def _handshake(request: TlsSign | PlainSign) -> Mapping[str, str]:
-    """What identifies the handshake: TLS 1.3 shows a worker no more than the transcript's hash."""
+    """What identifies the handshake. TLS 1.3 shows a worker no more than the transcript's hash: the
+    client random is what the front-end says there.
+    """
     if type(request) is not TlsSign:
         return {"digest": request.payload.hex()}
     if request.version == TLS_1_2:
         return {"client_random": request.payload[:_RANDOM].hex()}
-    return {"transcript_hash": request.payload.hex()}
+    told = {"client_random": request.client_random.hex()} if request.client_random else {}
+    return {"transcript_hash": request.payload.hex(), **told}
 
 
 def _is_key_exchange(payload: bytes) -> bool:

@@ -82,6 +82,7 @@ async def test_operation_says_what_is_signed_and_for_whom(start: Start) -> None:
     assert len(operation.payload) == 32
     assert operation.server_name == "www.site.test"
     assert operation.client_address == bytes((127, 0, 0, 1))
+    assert len(operation.client_random) == 32
     client.close()
 
 

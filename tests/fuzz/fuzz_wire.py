@@ -43,6 +43,7 @@ SEEDS = [
     encode(TlsSign(1, SKI, 0x0403, 0x0304, bytes(32))),
     encode(TlsSign(2, SKI, 0x0804, 0x0303, bytes(100), "www.example.com", bytes(4))),
     encode(TlsSign(3, SKI, 0x0905, 0x0304, bytes(48), "", bytes(16))),
+    encode(TlsSign(4, SKI, 0x0403, 0x0304, bytes(32), "www.example.com", bytes(4), bytes(32))),
     encode(PlainSign(4, 0x35, SKI, bytes(32), "www.example.com", bytes(4))),
     encode(Decrypt(5, 0x01)) + encode(Ping(6, b"ping")) + encode(Unknown(7, 0x23)),
     frame(8, item(0x12, bytes(32)), item(0x11, b"\x15"), item(0x04, SKI), item(0x20, bytes(900))),

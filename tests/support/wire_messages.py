@@ -23,13 +23,14 @@ _names = st.text(st.characters(codec="ascii"), max_size=255)
 _addresses = st.one_of(
     st.just(b""), st.binary(min_size=4, max_size=4), st.binary(min_size=16, max_size=16)
 )
+_randoms = st.one_of(st.just(b""), st.binary(min_size=32, max_size=32))
 _data = st.binary(max_size=600)
 _full = st.binary(min_size=1, max_size=600)
 _served = {*PLAIN_SIGN, *DECRYPT, *ANSWERS, Opcode.TLS_SIGN, Opcode.PING}
 _unknown = st.sampled_from(sorted(set(range(256)) - set(map(int, _served))))
 
 requests: st.SearchStrategy[Request] = st.one_of(
-    st.builds(TlsSign, _ids, _skis, _codepoints, _codepoints, _full, _names, _addresses),
+    st.builds(TlsSign, _ids, _skis, _codepoints, _codepoints, _full, _names, _addresses, _randoms),
     st.builds(
         PlainSign, _ids, st.sampled_from(sorted(map(int, PLAIN_SIGN))),
         st.one_of(st.just(b""), _skis), _data, _names, _addresses,

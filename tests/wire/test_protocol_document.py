@@ -21,7 +21,7 @@ EXAMPLE: list[tuple[Message, Side]] = [
     (
         TlsSign(
             7, bytes(range(20)), SignatureScheme.ECDSA_SECP256R1_SHA256, 0x0304, b"\xaa" * 32,
-            "a.example", bytes([192, 0, 2, 1]),
+            "a.example", bytes([192, 0, 2, 1]), b"\xbb" * 32,
         ),
         "worker",
     ),

@@ -109,6 +109,8 @@ def test_order_padding_and_strange_items_change_nothing(
         ([*TLS_SIGN, item(0x02, b"a" * 256)], "longer than 255 bytes"),
         ([*TLS_SIGN, item(0x03, b"\x7f\0\0")], "client address has 3 bytes"),
         ([*TLS_SIGN, NAME, item(0x03, b"\x7f\0\0\0\1")], "client address has 5 bytes"),
+        ([*TLS_SIGN, NAME, item(0x16, bytes(31))], "client random has 31 bytes"),
+        ([*TLS_SIGN, item(0x16, bytes(33))], "client random has 33 bytes"),
         ([item(0x11, b"\x15"), item(0x04, b"x")], "key identifier has 1 bytes"),
         ([item(0x11, b"\xf0"), item(0x12, b"sig")], "opcode 0xf0 is no request"),
         ([item(0x11, b"\xf2")], "opcode 0xf2 is no request"),
@@ -147,6 +149,7 @@ def test_a_tls_sign_cut_anywhere_is_refused(cut: int) -> None:
     [
         TlsSign(1, SKI[1:], 0x0403, 0x0304, HASH),
         TlsSign(1, SKI, 0x0403, 0x0304, b""),
+        TlsSign(1, SKI, 0x0403, 0x0304, HASH, "", b"", bytes(31)),
         TlsSign(1, SKI, 0x10000, 0x0304, HASH),
         TlsSign(1, SKI, 0x0403, -1, HASH),
         TlsSign(1, SKI, 0x0403, 0x0304, bytes(65536)),

@@ -163,6 +163,14 @@ def test_what_is_recorded_of_a_signature() -> None:
     }
 
 
+def test_of_tls_1_3_the_front_end_tells_the_client_random() -> None:
+    request = tls_sign("www.example.org")._replace(client_random=b"c" * 32)
+    decision = policy_for(AUDITED).decide(request)
+    assert isinstance(decision, Order)
+    assert decision.record is not None
+    assert decision.record["client_random"] == (b"c" * 32).hex()
+
+
 def test_tls_1_2_shows_the_client_random() -> None:
     payload = b"c" * 32 + b"s" * 32 + PARAMS
     request = TlsSign(1, SHOP.ski, SignatureScheme.ECDSA_SECP256R1_SHA256, TLS_1_2, payload)
