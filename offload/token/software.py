@@ -309,9 +309,9 @@ class SoftwareToken:
         held: dict[bytes, HeldKey] = {}
         for name in names(self._directory):
             if name.endswith(_SUFFIX):
-                path = self._directory / name
-                ski = _ski_of(path)
-                key = self._held.get(ski) or _read_key(path, ski, self._sealer)
+                ski = _ski_of(self._directory, name)
+                # Thousands are held already: their paths are not even made.
+                key = self._held.get(ski) or _read_key(self._directory / name, ski, self._sealer)
                 if key is not None:
                     held[ski] = key
         return held
@@ -338,11 +338,13 @@ def _file_name(ski: bytes) -> str:
     return ski.hex() + _SUFFIX
 
 
-def _ski_of(path: Path) -> bytes:
+def _ski_of(directory: Path, name: str) -> bytes:
     try:
-        return bytes.fromhex(path.stem)
+        return bytes.fromhex(name.removesuffix(_SUFFIX))
     except ValueError as error:
-        raise TokenError(f"{path} is no key file of a token: move it elsewhere") from error
+        raise TokenError(
+            f"{directory / name} is no key file of a token: move it elsewhere"
+        ) from error
 
 
 def _read_key(path: Path, ski: bytes, sealer: Sealer) -> HeldKey | None:

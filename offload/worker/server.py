@@ -173,9 +173,9 @@ class Server:
     def _take_keys(self) -> None:
         records = self._token.keys()
         self._rights.take_keys(records)
+        counts = Counter(record.algorithm for record in records)
         for algorithm in Algorithm:
-            count = sum(record.algorithm is algorithm for record in records)
-            metrics.WORKER_KEYS.labels(algorithm).set(count)
+            metrics.WORKER_KEYS.labels(algorithm).set(counts[algorithm])
         _log.info("keys taken in", keys=len(records))
 
     # What links ask of their host
