@@ -59,6 +59,8 @@ class FrontEnd:
         """Wait until the worker ends the link, without another answer."""
         try:
             await self.receive()
+        except TimeoutError:  # an OSError too, but nothing has ended
+            return False
         except OSError:  # ConnectionError and ssl.SSLError among them
             return True
         return False
