@@ -20,12 +20,15 @@ def test_each_kind_has_its_place() -> None:
     assert contents.at(f"holdings/{SKI.hex()}/a") == holding
     assert contents.at("approvals/7") == b"{}"
     assert contents.at("keys/" + SKI.hex()) is None
-    assert vars(contents).items() >= {
-        "cluster": cluster_record(),
-        "members": {"a": member_record("a")},
-        "holdings": {SKI: {"a": holding}},
-        "others": {"approvals/": {"approvals/7": b"{}"}},
-    }.items()
+    assert (
+        vars(contents).items()
+        >= {
+            "cluster": cluster_record(),
+            "members": {"a": member_record("a")},
+            "holdings": {SKI: {"a": holding}},
+            "others": {"approvals/": {"approvals/7": b"{}"}},
+        }.items()
+    )
     for path in ("cluster", "members/a", f"holdings/{SKI.hex()}/a", "approvals/7", "users/none"):
         contents.put(path, None)
         assert contents.at(path) is None
