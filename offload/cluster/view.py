@@ -298,8 +298,12 @@ class View:
                         claims[member.name] = entry
         while doubtful := [name for name, one in claims.items() if not self._opens(one)]:
             for name in doubtful:
-                self._verifier.dismiss(name)
                 del claims[name]
+                self._verifier.dismiss(name)
+                # A false record does not undo the true one that was seen before.
+                known = self.members.get(name)
+                if known is not None and known.state == "present":
+                    self._admit(known)
 
     def _opens(self, entry: Entry) -> bool:
         try:

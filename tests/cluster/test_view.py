@@ -279,3 +279,18 @@ async def test_many_values_are_verified_side_by_side(catalogue: FakeCatalogue) -
     assert view.sealed("rotations/0001") is not None
     assert view.sealed("members/a") is None
     await view.close()
+
+
+async def test_a_false_record_of_a_member_does_not_silence_it(catalogue: FakeCatalogue) -> None:
+    other = catalogue.another()
+    view = await View.open(other, verifier())
+    await view.complete()
+    other.down = True
+    await put(catalogue, "stranger", {"members/b": member_record("b", version=2)})
+    revision = await put(catalogue, "b", {USER: user()})
+    catalogue.compact()
+    other.down = False
+    await reached(view, revision)
+    assert view.users["olga"] == user()
+    assert "members/b" in view.untrusted
+    await view.close()
