@@ -7,6 +7,7 @@ last line is `N passed, N failed`; the exit status is 1 if any failed.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
 import importlib
 import io
@@ -15,6 +16,7 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random, SystemRandom
 
@@ -28,20 +30,37 @@ provider.ensure()
 
 from faults.case import Case, Scene, Seen  # noqa: E402
 
-CASES = ("creations", "membership", "key_material", "latency")
+Outcome = tuple[Case, Seen, float]
+"""With the seconds that it took."""
+
+CASES = ("latency", "creations", "membership", "key_material", "many_keys")
 
 
 def main() -> int:
     """Run the cases asked for."""
     options = _options()
-    outcomes = []
-    for name in options.only or CASES:
-        for case in importlib.import_module(f"faults.{name}").CASES:
-            outcomes.append((case, *_run(case, options)))
+    with tempfile.TemporaryDirectory(prefix="faults-") as scratch:
+        directory = Path(options.keep or scratch)
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        scene = Scene(directory, Random(options.seed), quick=options.quick)
+        outcomes: list[Outcome] = []
+        try:
+            # One loop for all: what a thread of its starts may end with that thread.
+            asyncio.run(_run_all(options.only or CASES, scene, outcomes))
+        finally:
+            failed = sum(not seen.ok for _, seen, _ in outcomes)
+            _close(scene, show=failed > 0)
     _print(outcomes)
-    failed = sum(not seen.ok for _, seen, _ in outcomes)
     print(f"{len(outcomes) - failed} passed, {failed} failed")
     return 1 if failed else 0
+
+
+def _close(scene: Scene, *, show: bool) -> None:
+    logs = io.StringIO()
+    with contextlib.redirect_stdout(logs):
+        scene.close()
+    if show:
+        print(logs.getvalue())
 
 
 def _options() -> argparse.Namespace:
@@ -55,27 +74,24 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _run(case: Case, options: argparse.Namespace) -> tuple[Seen, float]:
+async def _run_all(names: Sequence[str], scene: Scene, outcomes: list[Outcome]) -> None:
+    for name in names:
+        case = importlib.import_module(f"faults.{name}").CASE
+        outcomes.append((case, *await _run(case, scene)))
+
+
+async def _run(case: Case, scene: Scene) -> tuple[Seen, float]:
     began = time.monotonic()
     print(f"{case.name} ...", flush=True)
-    with tempfile.TemporaryDirectory(prefix="faults-") as scratch:
-        directory = Path(options.keep or scratch) / case.name.replace(" ", "-")
-        directory.mkdir(parents=True, mode=0o700)
-        scene = Scene(directory, Random(options.seed), quick=options.quick)
-        try:
-            seen = case.run(scene)
-        except Exception as error:
-            traceback.print_exc()
-            seen = Seen(False, f"{type(error).__name__}: {error}".splitlines()[0][:200])
-        logs = io.StringIO()
-        with contextlib.redirect_stdout(logs):
-            scene.close()
-        if not seen.ok:
-            print(logs.getvalue())
+    try:
+        seen = await case.run(scene)
+    except Exception as error:
+        traceback.print_exc()
+        seen = Seen(False, f"{type(error).__name__}: {error}".splitlines()[0][:200])
     return seen, time.monotonic() - began
 
 
-def _print(outcomes: list[tuple[Case, Seen, float]]) -> None:
+def _print(outcomes: list[Outcome]) -> None:
     print()
     for case, seen, seconds in outcomes:
         print(f"{'ok    ' if seen.ok else 'FAILED'} {case.name}  ({seconds:.0f} s)")

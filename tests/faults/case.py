@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
+from support.cluster_processes import Cluster, found
 from support.etcd import EtcdCluster, etcd_cluster
 from support.pki import PKI
 from support.processes import Spawner
+
+WORKERS = ("worker-1", "worker-2", "worker-3")
 
 
 class Seen(NamedTuple):
@@ -21,19 +25,42 @@ class Seen(NamedTuple):
 
 
 class Scene:
-    """Where a case runs: a directory, processes that end with it, chance from a known seed."""
+    """Where cases run: a directory, processes that end with it, chance from a known seed.
+
+    Cases may share `cluster`, which takes a while to start: each leaves it running.
+    """
 
     def __init__(self, directory: Path, random: Random, *, quick: bool) -> None:
         self.directory, self.random, self.quick = directory, random, quick
         self._stack = ExitStack()
         self.spawner = Spawner(directory)
         self._stack.callback(self.spawner.stop)
+        self._etcd: EtcdCluster | None = None
+        self._cluster: Cluster | None = None
 
-    def etcd(self, size: int = 3) -> EtcdCluster:
-        """A real etcd cluster."""
-        directory = self.directory / "etcd"
-        directory.mkdir()
-        return self._stack.enter_context(etcd_cluster(directory, PKI(directory), size))
+    @property
+    def etcd(self) -> EtcdCluster:
+        """A real etcd cluster of three members."""
+        if self._etcd is None:
+            directory = self.place("etcd")
+            self._etcd = self._stack.enter_context(etcd_cluster(directory, PKI(directory), 3))
+        return self._etcd
+
+    async def cluster(self) -> Cluster:
+        """Three workers on that etcd, running."""
+        if self._cluster is None:
+            etcd = await asyncio.to_thread(lambda: self.etcd)
+            self._cluster = await found(
+                self.place("cluster"), self.spawner, WORKERS, catalogue=etcd.table()
+            )
+            await asyncio.to_thread(self._cluster.start)
+        return self._cluster
+
+    def place(self, name: str) -> Path:
+        """A directory of its own."""
+        directory = self.directory / name
+        directory.mkdir(0o700)
+        return directory
 
     def close(self) -> None:
         """End everything."""
@@ -45,7 +72,7 @@ class Case(NamedTuple):
 
     name: str
     expected: str
-    run: Callable[[Scene], Seen]
+    run: Callable[[Scene], Awaitable[Seen]]
 
 
 def percentile(values: list[float], share: float) -> float:

@@ -10,14 +10,13 @@ from random import Random
 from typing import Any
 
 import aiohttp
-from faults.case import Case, Scene, Seen
-from support.cluster_processes import KEY_USER, Cluster, found
+from faults.case import WORKERS, Case, Scene, Seen
+from support.cluster_processes import KEY_USER, Cluster
 from support.etcd import EtcdCluster
 
 from offload.keys.scheme import SignatureScheme
 from offload.wire.message import Signature, TlsSign
 
-WORKERS = ("worker-1", "worker-2", "worker-3")
 PROMISED = 2
 TLS_1_3 = 0x0304
 HASH = bytes(32)
@@ -106,18 +105,11 @@ async def killing(killer: Killer) -> AsyncIterator[None]:
             await task
 
 
-def run(scene: Scene) -> Seen:
+async def run(scene: Scene) -> Seen:
     """The case."""
-    return asyncio.run(_run(scene))
-
-
-async def _run(scene: Scene) -> Seen:
-    etcd = await asyncio.to_thread(scene.etcd)
-    settings = etcd.settings().model_dump(mode="json", exclude_none=True)
-    cluster = await found(scene.directory, scene.spawner, WORKERS, catalogue=settings)
-    await asyncio.to_thread(cluster.start)
-    killer = Killer(cluster, etcd, scene.random)
-    count = 20 if scene.quick else 200
+    cluster = await scene.cluster()
+    killer = Killer(cluster, scene.etcd, scene.random)
+    count = 15 if scene.quick else 200
     acknowledged: dict[str, dict[str, Any]] = {}
     broken_promises = 0
     async with killing(killer):
@@ -157,10 +149,8 @@ async def _settled(cluster: Cluster, acknowledged: set[str]) -> tuple[set[str], 
     return lost, half
 
 
-CASES = (
-    Case(
-        "key creations while members and store are killed",
-        "no acknowledged key lost or on fewer workers than promised; no half key usable",
-        run,
-    ),
+CASE = Case(
+    "key creations while members and store are killed",
+    "no acknowledged key lost or on fewer workers than promised; no half key usable",
+    run,
 )

@@ -32,16 +32,13 @@ from offload.token.software import SoftwareToken
 WORKERS = ("worker-1", "worker-2")
 
 
-def run(scene: Scene) -> Seen:
+async def run(scene: Scene) -> Seen:
     """The case."""
-    return asyncio.run(_run(scene))
-
-
-async def _run(scene: Scene) -> Seen:
-    record = scene.directory / "on-the-wire"
+    directory = scene.place("key-material")
+    record = directory / "on-the-wire"
     ports = free_ports(3)
     etcd = scene.spawner(
-        *("etcd", "--name", "only", "--data-dir", scene.directory / "etcd", "--log-level", "error"),
+        *("etcd", "--name", "only", "--data-dir", directory / "etcd", "--log-level", "error"),
         *("--listen-client-urls", f"http://127.0.0.1:{ports[0]}"),
         *("--advertise-client-urls", f"http://127.0.0.1:{ports[0]}"),
         *("--listen-peer-urls", f"http://127.0.0.1:{ports[1]}"),
@@ -49,7 +46,7 @@ async def _run(scene: Scene) -> Seen:
     await asyncio.to_thread(etcd.wait_for_port, ports[0])
     table = {"kind": "etcd", "endpoints": [f"http://127.0.0.1:{ports[2]}"]}
     async with recorded(ports[2], ports[0], record):
-        cluster = await found(scene.directory, scene.spawner, WORKERS, catalogue=table)
+        cluster = await found(directory, scene.spawner, WORKERS, catalogue=table)
         await asyncio.to_thread(cluster.start)
         await _use(Site(scene, cluster, table))
         for name in WORKERS:
@@ -179,10 +176,8 @@ async def recorded(listen: int, server: int, record: Path) -> AsyncIterator[None
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-CASES = (
-    Case(
-        "key material at rest and on the wire",
-        "none, by a search that finds everything that is planted",
-        run,
-    ),
+CASE = Case(
+    "key material at rest and on the wire",
+    "none, by a search that finds everything that is planted",
+    run,
 )

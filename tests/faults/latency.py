@@ -1,28 +1,17 @@
-"""How soon a key made on one worker is usable on all, and what ten thousand keys cost."""
+"""How soon a key made on one worker is usable on all."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
-from pathlib import Path
 from statistics import median
 
-from faults.case import Case, Scene, Seen, percentile
-from faults.creations import HASH, TLS_1_3, WORKERS, create
-from support.cluster_processes import KEY_USER, Cluster, found
+from faults.case import WORKERS, Case, Scene, Seen, percentile
+from faults.creations import HASH, TLS_1_3, create
 from support.front_end import FrontEnd
 
-from offload.catalogue import paths
-from offload.catalogue.records import HoldingRecord, LabelRecord, Record
-from offload.cluster.intents import token_label
-from offload.cluster.node import Changes, Node
-from offload.keys.algorithm import Algorithm
-from offload.keys.managed import ManagedKey
 from offload.keys.scheme import SignatureScheme
-from offload.keys.state import State
 from offload.wire.message import Signature, TlsSign
 
 USABLE_SECONDS = 0.25
@@ -32,22 +21,16 @@ PAGE_SECONDS = 0.1
 _KEYS_OF_A_COMMIT = 33
 
 
-def usable(scene: Scene) -> Seen:
+async def run(scene: Scene) -> Seen:
     """Seconds from an acknowledgement until every worker signs."""
-    return asyncio.run(_usable(scene))
-
-
-async def _usable(scene: Scene) -> Seen:
-    etcd = await asyncio.to_thread(scene.etcd)
-    cluster = await found(scene.directory, scene.spawner, WORKERS, catalogue=etcd.table())
-    await asyncio.to_thread(cluster.start)
+    cluster = await scene.cluster()
     count = 30 if scene.quick else 300
     delays, making = [], []
     async with AsyncExitStack() as stack:
         links = [await stack.enter_async_context(cluster.link(name)) for name in WORKERS]
         for number in range(count):
             began = time.perf_counter()
-            made = await create(cluster, WORKERS[number % 3], f"key-{number}")
+            made = await create(cluster, WORKERS[number % 3], f"timed-{number}")
             assert made is not None
             acknowledged = time.perf_counter()
             await asyncio.gather(*(_until_it_signs(link, made["ski"]) for link in links))
@@ -71,128 +54,4 @@ async def _until_it_signs(link: FrontEnd, ski: str) -> None:
             pass
 
 
-def many(scene: Scene) -> Seen:
-    """A worker's start with a full catalogue, its memory, and a page of its keys."""
-    return asyncio.run(_many(scene))
-
-
-async def _many(scene: Scene) -> Seen:
-    count = 1_000 if scene.quick else 10_000
-    etcd = await asyncio.to_thread(scene.etcd, 1)
-    small = scene.directory / "small"
-    small.mkdir(0o700)
-    few = await found(small, scene.spawner, WORKERS[:1], catalogue=etcd.table("root"))
-    await asyncio.to_thread(few.start)
-    memory = -_memory(few)
-    await asyncio.to_thread(few.stop, WORKERS[0])
-    table = etcd.table("root") | {"prefix": "/offload-many/"}
-    (scene.directory / "many").mkdir(0o700)
-    cluster = await found(
-        *(scene.directory / "many", scene.spawner, WORKERS[:1]),
-        catalogue=table,
-        also=lambda node: _fill(node, count),
-    )
-    began = time.perf_counter()
-    await asyncio.to_thread(cluster.start)
-    ready = time.perf_counter() - began
-    first, page = await _page_seconds(cluster, count)
-    memory += _memory(cluster)
-    text = (
-        f"{count:,} P-256 keys: ready after {ready:.1f} s, first page of the list after"
-        f" {first:.1f} s, a page of 100 in {1e3 * page:.0f} ms (median of 21); the worker's"
-        f" processes hold {memory / count / 1024:.1f} KiB more for each key"
-    )
-    return Seen(ready <= READY_SECONDS and page <= PAGE_SECONDS, text)
-
-
-async def _fill(node: Node, count: int) -> None:
-    """Keys as the member would have made them, without waiting for each."""
-    node_keys = await node.in_thread(lambda: list(_made(node, count)))
-    for start in range(0, count, _KEYS_OF_A_COMMIT):
-        await node.write(_records(node, node_keys[start : start + _KEYS_OF_A_COMMIT]))
-
-
-def _made(node: Node, count: int) -> Iterator[ManagedKey]:
-    today = node.view.cluster.cluster_key
-    for number in range(count):
-        label = f"key-{number:05}"
-        record = node.token.generate(token_label(label, 1), Algorithm("p-256"))
-        yield ManagedKey(
-            ski=record.ski,
-            label=label,
-            generation=1,
-            algorithm=record.algorithm,
-            public_key=record.public_key,
-            state=State.ACTIVE,
-            created=datetime.now(UTC),
-            changed=datetime.now(UTC),
-            home=node.name,
-            wrapped=node.token.wrap(record.ski, today),
-            wrapped_under=today,
-        )
-
-
-def _records(node: Node, keys: Sequence[ManagedKey]) -> Changes:
-    changes: dict[str, ManagedKey | Record] = {}
-    for key in keys:
-        ski = key.ski.hex()
-        changes[paths.KEYS + ski] = key
-        changes[paths.LABELS + key.label] = LabelRecord(
-            label=key.label, generations=(ski,), current=ski
-        )
-        changes[f"{paths.HOLDINGS}{ski}/{node.name}"] = HoldingRecord(
-            member=node.name, ski=ski, state="held"
-        )
-    return changes
-
-
-async def _page_seconds(cluster: Cluster, count: int) -> tuple[float, float]:
-    """Seconds until REST lists the keys at all, and then of a page (median)."""
-    began = time.perf_counter()
-    seconds: list[float] = []
-    async with asyncio.timeout(60), cluster.rest(WORKERS[0], KEY_USER) as session:
-        while len(seconds) < 21:
-            asked = time.perf_counter()
-            try:
-                async with session.get("/v1/keys", params={"limit": "100"}) as answer:
-                    page = await answer.json()
-            except OSError:
-                await asyncio.sleep(0.05)
-                continue
-            assert len(page["keys"]) == min(100, count)
-            if not seconds:
-                first = time.perf_counter() - began
-            seconds.append(time.perf_counter() - asked)
-    return first, median(seconds)
-
-
-def _memory(cluster: Cluster) -> int:
-    """Bytes of all processes of the first worker, shared pages divided among them."""
-    process = cluster.members[WORKERS[0]].process
-    assert process is not None
-    pids = [process.pid, *_descendants(process.pid)]
-    return sum(_proportional(pid) for pid in pids)
-
-
-def _descendants(pid: int) -> Iterator[int]:
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            yield int(child)
-            yield from _descendants(int(child))
-
-
-def _proportional(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) * 1024
-    return 0
-
-
-CASES = (
-    Case("from acknowledged to usable on all workers", "p99 at most 250 ms", usable),
-    Case(
-        "many keys in the catalogue",
-        "a worker is ready in 10 s with 10,000 keys; a page of keys takes at most 100 ms",
-        many,
-    ),
-)
+CASE = Case("from acknowledged to usable on all workers", "p99 at most 250 ms", run)

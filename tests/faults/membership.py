@@ -7,23 +7,16 @@ from typing import Any
 
 from faults.case import Case, Scene, Seen
 from faults.site import LABEL, SECOND, Site
-from support.cluster_processes import FRONT_END, KEY_USER, OFFICER, found, join
+from support.cluster_processes import FRONT_END, KEY_USER, OFFICER, join
 
-WORKERS = ("worker-1", "worker-2", "worker-3")
 NEWCOMER = "worker-4"
 WAIT_SECONDS = 90.0
 
 
-def run(scene: Scene) -> Seen:
+async def run(scene: Scene) -> Seen:
     """The case."""
-    return asyncio.run(_run(scene))
-
-
-async def _run(scene: Scene) -> Seen:
-    etcd = await asyncio.to_thread(scene.etcd, 1 if scene.quick else 3)
-    cluster = await found(scene.directory, scene.spawner, WORKERS, catalogue=etcd.table())
-    await asyncio.to_thread(cluster.start)
-    site = Site(scene, cluster, etcd.table("frontend"))
+    cluster = await scene.cluster()
+    site = Site(scene, cluster, scene.etcd.table("frontend"))
     first = await site.add_key("worker-1")
     await asyncio.to_thread(site.start, FRONT_END)
     if not scene.quick:
@@ -79,10 +72,8 @@ async def _phase(site: Site, path: str, phase: str) -> None:
         raise AssertionError(f"{rotation['phase']}: {rotation['waiting_for']}") from None
 
 
-CASES = (
-    Case(
-        "members join and leave, the cluster key rolls, a key rotates",
-        "no handshake fails, and visitors end up with the new generation",
-        run,
-    ),
+CASE = Case(
+    "members join and leave, the cluster key rolls, a key rotates",
+    "no handshake fails, and visitors end up with the new generation",
+    run,
 )
