@@ -66,7 +66,7 @@ PIN := uv pip compile pyproject.toml --universal --python-version 3.11 --generat
 
 constraints: ## renew the pinned dependencies (needs uv)
 	$(PIN) --extra dev --upgrade --output-file constraints.txt
-	$(PIN) --constraint constraints.txt --output-file requirements.txt
+	$(PIN) --extra pkcs11 --constraint constraints.txt --output-file requirements.txt
 
 clean: ## remove .venv and everything built
 	rm -rf .venv build dist *.egg-info offload/provider/*.so
