@@ -145,10 +145,12 @@ class ApprovalGate:
         store cannot put it back to be used again.
         """
         node, path = self._node, paths.APPROVALS + record.id
+        # What was decided on: our view may have gone on by the time there is a lease.
+        checks = [Unchanged(each, node.view.revision_of(each)) for each in (path, *depends)]
+        version = node.view.version_of(path) + 1
         seconds = (record.expires - node.clock()).total_seconds() + _CLOCKS_DIFFER
         lease = await node.catalogue.lease(max(seconds, _CLOCKS_DIFFER))
-        mark = node.signer.seal(path, removal(node.view.version_of(path) + 1))
-        checks = [Unchanged(each, node.view.revision_of(each)) for each in (path, *depends)]
+        mark = node.signer.seal(path, removal(version))
         await node.write({}, also=[Put(path, mark, lease)], checks=checks)
 
 

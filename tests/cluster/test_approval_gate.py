@@ -111,6 +111,29 @@ async def test_two_who_use_it_at_once_do_the_act_once(rest: Rest) -> None:
     assert len(refused) == 2
 
 
+async def test_it_is_used_once_however_late_a_lease_comes(
+    rest: Rest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    approval = await approved(rest)
+    asked, go = asyncio.Event(), asyncio.Event()
+    lease = rest.node.catalogue.lease
+
+    async def late(seconds: float) -> int:
+        if not asked.is_set():
+            asked.set()
+            await go.wait()
+        return await lease(seconds)
+
+    monkeypatch.setattr(rest.node.catalogue, "lease", late)
+    slow = asyncio.create_task(destroy(rest, approval))
+    await asked.wait()
+    await destroy(rest, approval)
+    go.set()
+    with pytest.raises(NotFound):
+        await slow
+    assert rest.done == [DESTROY]
+
+
 async def test_what_was_used_cannot_be_put_back(rest: Rest) -> None:
     approval = await approved(rest)
     path = paths.APPROVALS + approval
