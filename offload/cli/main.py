@@ -8,13 +8,28 @@ from collections.abc import Sequence
 
 import typer
 
-from offload.cli import audit, certificate, check, cluster, demo, init, key, serve
+from offload.cli import (
+    audit,
+    certificate,
+    check,
+    cluster,
+    demo,
+    init,
+    key,
+    key_rotation,
+    key_states,
+    key_transfer,
+    serve,
+)
 from offload.cli.failure import Complaint, Failure, render
 
 SUCCESS, FAILED, USAGE = 0, 1, 2
 
 # Set, an unexpected error shows its traceback; for whoever reports a bug.
 TRACEBACK_VARIABLE = "OFFLOAD_TRACEBACK"
+
+# These add their commands to a group of another file.
+_ADDED = (key_states, key_transfer, key_rotation)
 
 app = typer.Typer(
     name="offload",

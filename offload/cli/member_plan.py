@@ -90,7 +90,9 @@ class MemberPlan:
 
 @dataclass(frozen=True, slots=True)
 class FrontendPlan:
-    """A front-end to register at once. keys: labels of keys, which may be made later."""
+    """A front-end to register at once. keys: labels of keys, which may be made later; zone and
+    catalogue: as the worker's, unless they are given.
+    """
 
     name: str
     listen: str = "127.0.0.1:8443"
@@ -99,6 +101,9 @@ class FrontendPlan:
     keys: tuple[str, ...] = ("www",)
     processes: int = 0
     file: str = "frontend.toml"
+    zone: str | None = None
+    catalogue: Mapping[str, Any] | None = None
+    proxy_protocol: bool = False
 
 
 @contextmanager
@@ -155,8 +160,8 @@ def write_frontend(place: Path, plan: MemberPlan, frontend: FrontendPlan, made_b
         "cluster": {
             "name": frontend.name,
             "state": f"state-{frontend.name}",
-            "zone": plan.zone,
-            "catalogue": dict(plan.catalogue),
+            "zone": plan.zone if frontend.zone is None else frontend.zone,
+            "catalogue": dict(frontend.catalogue or plan.catalogue),
         },
         "sites": [
             {
@@ -165,6 +170,7 @@ def write_frontend(place: Path, plan: MemberPlan, frontend: FrontendPlan, made_b
                 "keys": list(frontend.keys),
                 "backends": [frontend.backend],
                 "alpn": ["http/1.1"],
+                "proxy_protocol": frontend.proxy_protocol,
             }
         ],
     }

@@ -10,8 +10,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -33,7 +33,8 @@ class Child:
     process: subprocess.Popen[bytes]
     descriptor: int
     log: Path
-    arguments: tuple[str, ...]
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def pid(self) -> int:
@@ -72,32 +73,56 @@ class Children:
             for number, handler in kept.items():
                 signal.signal(number, handler)
 
-    def start(self, name: str, *arguments: str) -> Child:
-        """Start `python -m arguments...`; what it says goes to a log file of its name."""
+    def start(
+        self, name: str, *arguments: str, environment: Mapping[str, str] | None = None
+    ) -> Child:
+        """`run` for `python -m arguments...`."""
+        return self.run(name, sys.executable, "-m", *arguments, environment=environment)
+
+    def run(self, name: str, *command: str, environment: Mapping[str, str] | None = None) -> Child:
+        """Start a command; what it says goes to a log file of its name; `environment` is added to
+        ours.
+        """
+        extra = dict(environment or {})
         log = self._logs / f"{name}.log"
         parent = os.getpid()
         with log.open("ab") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", *arguments],
+                command,
+                env={**os.environ, **extra},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
                 preexec_fn=lambda: _end_with(parent),  # noqa: PLW1509 - no threads here
             )
-        child = Child(name, process, os.pidfd_open(process.pid), log, arguments)
+        child = Child(name, process, os.pidfd_open(process.pid), log, command, extra)
         self._children.append(child)
         return child
 
-    def wait_until(self, ready: Callable[[], bool], what: str) -> None:
-        """Return once `ready()`; raises Failure if a child ends first or it takes too long."""
+    def kill(self, child: Child) -> None:
+        """End it at once with all its processes, as a power cut would; nobody misses it then."""
+        self._children.remove(child)
+        _kill_all(child)
+        os.close(child.descriptor)
+
+    def again(self, child: Child) -> Child:
+        """Start one that has ended once more."""
+        return self.run(child.name, *child.command, environment=child.environment)
+
+    def wait_until(
+        self, ready: Callable[[], bool], what: str, *, interval: float = _INTERVAL
+    ) -> None:
+        """Return once `ready()`, which is asked every `interval` (seconds); raises Failure if a
+        child ends first or it takes too long.
+        """
         deadline = time.monotonic() + _START_SECONDS
         while not ready():
             if time.monotonic() > deadline:
                 raise Failure(
                     f"{what} did not come about within {_START_SECONDS:.0f} s", self._hint()
                 )
-            self._watch(_INTERVAL)
+            self._watch(interval)
 
     def watch(self, restarted: Callable[[Child], None], *expendable: str) -> None:
         """Wait for ever; raises Failure when a child ends.
@@ -117,7 +142,7 @@ class Children:
             self._children.remove(child)
             child.process.wait()
             os.close(child.descriptor)
-            restarted(self.start(child.name, *child.arguments))
+            restarted(self.again(child))
 
     def _watch(self, seconds: float) -> None:
         """Wait that long, or less if a child ends, which is a Failure."""

@@ -15,13 +15,20 @@ import typer
 
 def demo(
     once: Annotated[bool, typer.Option("--once", help="Verify that it works, then end.")] = False,
+    cluster: Annotated[
+        bool,
+        typer.Option("--cluster", help="A cluster: three etcd, four workers, two front-ends."),
+    ] = False,
     directory: Annotated[
         Path | None,
         typer.Option("--directory", metavar="DIR", help="Keep the state there; must be empty."),
     ] = None,
 ) -> int:
-    """Start two workers, a front-end and a website here, and show requests through them."""
-    from offload.cli.demo.story import tell
+    """Start workers, front-ends and a website here, and show requests through them."""
+    if cluster:
+        from offload.cli.demo.cluster_story import tell_cluster as tell
+    else:
+        from offload.cli.demo.story import tell
 
     with _terminable(), _place(directory) as place:
         try:

@@ -15,6 +15,8 @@ from typing import BinaryIO
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 
+from offload.cli.demo.children import family
+
 _CHUNK = 4 << 20
 _MAPPING = re.compile(r"([0-9a-f]+)-([0-9a-f]+) (\S+) \S+ \S+ (\d+) *(.*)")
 
@@ -59,6 +61,14 @@ def scan(pid: int, secrets: Mapping[str, list[bytes]]) -> Scan:
     except PermissionError:
         return Scan(frozenset(), None)
     return Scan(frozenset(found), size)
+
+
+def scan_family(pid: int, secrets: Mapping[str, list[bytes]]) -> Scan:
+    """`pid` and all its descendants as one; the size is None if any may not be read."""
+    scans = [scan(each, secrets) for each in family(pid)]
+    found = frozenset[str]().union(*(each.found for each in scans))
+    sizes = [each.size for each in scans if each.size is not None]
+    return Scan(found, sum(sizes) if len(sizes) == len(scans) else None)
 
 
 def _labels(chunk: bytes, secrets: Mapping[str, list[bytes]], known: set[str]) -> set[str]:

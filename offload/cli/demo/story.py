@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import typer
-
 from offload.cli import state
-from offload.cli.demo.children import Child, Children, family
+from offload.cli.demo.children import Child, Children
 from offload.cli.demo.exposition import is_ready, links, signatures
 from offload.cli.demo.known_keys import private_keys
-from offload.cli.demo.memory import Scan, needles, scan
+from offload.cli.demo.memory import Scan, needles, scan_family
+from offload.cli.demo.narration import fact, title, verdict
 from offload.cli.demo.ports import LOOPBACK, free_ports
 from offload.cli.demo.visit import Visit, visit
 from offload.cli.failure import Failure
@@ -117,12 +116,12 @@ def _linked(url: str) -> bool:
 
 
 def _say_cast(cast: Cast, ports: Ports, directory: Path) -> None:
-    _title("Running on this machine")
-    _fact("front-end", f"{LOOPBACK}:{ports.site}, pid {cast.front_end.pid}, no private key")
+    title("Running on this machine")
+    fact("front-end", f"{LOOPBACK}:{ports.site}, pid {cast.front_end.pid}, no private key")
     for child, port in zip(cast.workers, ports.workers, strict=True):
-        _fact(child.name, f"{LOOPBACK}:{port}, pid {child.pid}, keys {' and '.join(state.KEYS)}")
-    _fact("website", f"{LOOPBACK}:{ports.website}, plain HTTP")
-    _fact("state", str(directory))
+        fact(child.name, f"{LOOPBACK}:{port}, pid {child.pid}, keys {' and '.join(state.KEYS)}")
+    fact("website", f"{LOOPBACK}:{ports.website}, plain HTTP")
+    fact("state", str(directory))
 
 
 def _show_visits(children: Children, ports: Ports, directory: Path) -> None:
@@ -143,21 +142,21 @@ def _show_visits(children: Children, ports: Ports, directory: Path) -> None:
 
 
 def _say_visit(seen: Visit, made: Counter[str]) -> None:
-    _title(f"A request with {seen.protocol} and an {seen.certificate} certificate")
-    _fact("protocol", seen.protocol)
-    _fact("group", seen.group)
-    _fact("cipher", seen.cipher)
-    _fact("signed by", " and ".join(sorted(made)))
-    _fact("handshake", f"{seen.seconds * 1000:.1f} ms, the signature's way included")
-    _fact("answer", f"status {seen.status}, {len(seen.body)} characters from the website")
+    title(f"A request with {seen.protocol} and an {seen.certificate} certificate")
+    fact("protocol", seen.protocol)
+    fact("group", seen.group)
+    fact("cipher", seen.cipher)
+    fact("signed by", " and ".join(sorted(made)))
+    fact("handshake", f"{seen.seconds * 1000:.1f} ms, the signature's way included")
+    fact("answer", f"status {seen.status}, {len(seen.body)} characters from the website")
 
 
 def _show_memory(cast: Cast, directory: Path) -> None:
     keys = private_keys(directory / "token", directory / "token.passphrase")
     secrets = {label: needles(key) for label, key in keys.items()}
-    _title("Search of the processes' memory for the private keys")
-    workers = {child.name: _scanned(child, secrets) for child in cast.workers}
-    judge(_scanned(cast.front_end, secrets), workers, frozenset(keys))
+    title("Search of the processes' memory for the private keys")
+    workers = {child.name: scan_family(child.pid, secrets) for child in cast.workers}
+    judge(scan_family(cast.front_end.pid, secrets), workers, frozenset(keys))
 
 
 def judge(front_end: Scan, workers: dict[str, Scan], keys: frozenset[str]) -> None:
@@ -165,43 +164,21 @@ def judge(front_end: Scan, workers: dict[str, Scan], keys: frozenset[str]) -> No
     if front_end.found:
         found = ", ".join(sorted(front_end.found))
         raise Failure(f"private keys lie in the front-end's memory: {found}")
-    _fact("front-end", _verdict(front_end, "no private key"))
+    fact("front-end", verdict(front_end, "no private key"))
     for name, worker in workers.items():
         if worker.size is not None and worker.found != keys:
             raise Failure(f"the search misses keys in {name}, so it proves nothing")
-        _fact(name, _verdict(worker, f"found {' and '.join(sorted(worker.found))}"))
-
-
-def _scanned(child: Child, secrets: dict[str, list[bytes]]) -> Scan:
-    """All processes of `child` as one; the size is None if any may not be read."""
-    scans = [scan(pid, secrets) for pid in family(child.pid)]
-    found = frozenset[str]().union(*(each.found for each in scans))
-    sizes = [each.size for each in scans if each.size is not None]
-    return Scan(found, sum(sizes) if len(sizes) == len(scans) else None)
-
-
-def _verdict(result: Scan, text: str) -> str:
-    if result.size is None:
-        return "not permitted: it forbids that to all but root"
-    return f"{text} ({result.size / 1e6:.0f} MB searched)"
+        fact(name, verdict(worker, f"found {' and '.join(sorted(worker.found))}"))
 
 
 def say_where(ports: Ports, directory: Path, *, once: bool) -> None:
     """Say how to try it, unless it ends here."""
     if once:
-        _title("All as it should be")
+        title("All as it should be")
         return
     url = f"https://localhost:{ports.site}/"
-    _title("Try it")
-    _fact("browser", url)
-    _fact("curl", f"curl --cacert {directory / state.SITE_AUTHORITY} {url}")
-    _fact("metrics", f"{ports.admin_url}/metrics")
-    _fact("end it", "Ctrl-C")
-
-
-def _title(text: str) -> None:
-    typer.echo(f"\n{text}")
-
-
-def _fact(name: str, text: str) -> None:
-    typer.echo(f"  {name:<10} {text}")
+    title("Try it")
+    fact("browser", url)
+    fact("curl", f"curl --cacert {directory / state.SITE_AUTHORITY} {url}")
+    fact("metrics", f"{ports.admin_url}/metrics")
+    fact("end it", "Ctrl-C")

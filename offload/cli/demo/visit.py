@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from OpenSSL import SSL
 
 from offload.cli.failure import Failure
@@ -27,12 +28,15 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """What came of a request: how the handshake went, and the answer."""
+    """What came of a request: how the handshake went, and the answer. ski: of the certificate's
+    key, in hexadecimal.
+    """
 
     protocol: str
     group: str
     cipher: str
     certificate: str
+    ski: str
     seconds: float
     status: int
     body: str
@@ -74,11 +78,13 @@ def _talk(connection: SSL.Connection, deadline: float) -> Visit:
     request = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     _patiently(connection, lambda: connection.send(request), deadline)
     status, body = _parsed(_all(connection, deadline))
+    key = _key(connection)
     return Visit(
         protocol=connection.get_protocol_version_name(),
         group=connection.get_group_name() or "unknown",
         cipher=connection.get_cipher_name() or "unknown",
-        certificate=_certificate(connection),
+        certificate=_kind(key),
+        ski=x509.SubjectKeyIdentifier.from_public_key(key).digest.hex(),
         seconds=seconds,
         status=status,
         body=body,
@@ -120,15 +126,18 @@ def _parsed(answer: bytes) -> tuple[int, str]:
     return int(words[1]), body.decode(errors="replace")
 
 
-def _certificate(connection: SSL.Connection) -> str:
-    """The certificate's kind of key; raises Failure if it is not for localhost."""
+def _key(connection: SSL.Connection) -> CertificatePublicKeyTypes:
+    """The certificate's key; raises Failure if it is not for localhost."""
     certificate = connection.get_peer_certificate(as_cryptography=True)
     if certificate is None:
         raise Failure("the front-end showed no certificate")
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     if "localhost" not in names.get_values_for_type(x509.DNSName):
         raise Failure("the certificate is not for localhost")
-    key = certificate.public_key()
+    return certificate.public_key()
+
+
+def _kind(key: CertificatePublicKeyTypes) -> str:
     if isinstance(key, rsa.RSAPublicKey):
         return f"RSA-{key.key_size}"
     if isinstance(key, ec.EllipticCurvePublicKey):

@@ -1,8 +1,8 @@
 """The sample website: one page that tells how it was reached.
 
 It gets plain HTTP behind a PROXY protocol header, in which the front-end says who the client is
-and what its handshake agreed on; it asks the front-end's metrics which worker signed how much.
-Run as `python -m offload.cli.demo.website PORT ADMIN_URL`.
+and what its handshake agreed on; it asks the front-ends' metrics which worker signed how much.
+Run as `python -m offload.cli.demo.website PORT ADMIN_URL...`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import resources
 from string import Template
 from weakref import WeakKeyDictionary
@@ -62,8 +62,8 @@ class HeaderReader(asyncio.Protocol):
 class Website:
     """Answers every request with the page."""
 
-    def __init__(self, admin: str, headers: Headers) -> None:
-        self._admin = admin
+    def __init__(self, admins: Sequence[str], headers: Headers) -> None:
+        self._admins = admins
         self._headers = headers
         self._made: Counter[str] = Counter()
         self._due = 0.0
@@ -84,8 +84,14 @@ class Website:
         now = time.monotonic()
         if now >= self._due:
             self._due = now + _FRESH
-            self._made = await asyncio.to_thread(signatures, self._admin)
+            self._made = await asyncio.to_thread(self._ask)
         return self._made
+
+    def _ask(self) -> Counter[str]:
+        made: Counter[str] = Counter()
+        for admin in self._admins:
+            made.update(signatures(admin))
+        return made
 
 
 def _facts(header: Header | None) -> list[tuple[str, str]]:
@@ -110,10 +116,10 @@ def _rows(pairs: list[tuple[str, str]]) -> str:
     )
 
 
-async def serve(port: int, admin: str) -> None:
+async def serve(port: int, *admins: str) -> None:
     """Serve the page on the loopback address until SIGTERM or SIGINT."""
     headers: Headers = WeakKeyDictionary()
-    handlers = web.Server(Website(admin, headers).answer)
+    handlers = web.Server(Website(admins, headers).answer)
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -125,4 +131,4 @@ async def serve(port: int, admin: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[1]), sys.argv[2]))
+    asyncio.run(serve(int(sys.argv[1]), *sys.argv[2:]))
