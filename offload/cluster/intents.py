@@ -108,5 +108,9 @@ class Intents:
         await self._node.write({path: None})
 
     async def _unpublished(self, ski: bytes) -> bool:
+        path = paths.KEYS + ski.hex()
+        if self._node.view.version_of(path):
+            # Who runs the store put an old intent back, and took the record away.
+            return False
         # Not from the view: it may be behind, and may refuse what is there.
-        return await self._node.catalogue.get(paths.KEYS + ski.hex()) is None
+        return await self._node.catalogue.get(path) is None

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from support.members import Members, members_in
 
+from offload.catalogue import paths
+from offload.catalogue.base import Delete
 from offload.cluster.intents import IntentRecord, Intents, token_label
 from offload.cluster.node import Node
 from offload.keys.algorithm import Algorithm
@@ -63,6 +65,17 @@ async def test_what_was_there_before_the_intent_stays(members: Members) -> None:
 async def test_what_was_published_stays(members: Members) -> None:
     node = members.nodes["worker-1"]
     await intend(node, "cluster-authority", members.clock.now)
+    members.clock.forward(301)
+    await Intents(node).clear()
+    assert "cluster-authority@1" in labels(node)
+
+
+async def test_what_was_published_stays_though_its_record_is_missing(members: Members) -> None:
+    # Who runs the store could put an old intent back and hide the record.
+    node = members.nodes["worker-1"]
+    (ski,) = node.view.keys
+    await intend(node, "cluster-authority", members.clock.now)
+    await node.catalogue.commit([Delete(paths.KEYS + ski.hex())])
     members.clock.forward(301)
     await Intents(node).clear()
     assert "cluster-authority@1" in labels(node)
