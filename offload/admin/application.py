@@ -1,4 +1,4 @@
-"""REST: the application that a member's management process serves."""
+"""REST and the console: the application that a member's management process serves."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from offload.admin import enrolments
 from offload.admin.api import Api, ApprovalPending, json_response
 from offload.admin.authentication import Authenticator
+from offload.admin.console import assets
 from offload.admin.idempotency import Answers
 from offload.admin.observation import Handler, observed
 from offload.admin.openapi import Plain, document
@@ -53,7 +54,7 @@ def application(
     enrolment: Enrolment | None = None,
     routes: Iterable[Route] = ROUTES,
 ) -> web.Application:
-    """The whole of REST for the member `node`; `enrolment`: takes newcomers, if there is one."""
+    """REST and the console of the member `node`; `enrolment`: takes newcomers, if there is one."""
     app = web.Application(client_max_size=MAX_BODY, middlewares=[observed])
     api = Api(management, authenticator, Answers(node))
     answers = management.answers()
@@ -68,6 +69,7 @@ def application(
         plain += enrolments.PLAIN
     description = document(served, answers, plain, [ApprovalPending])
     app.router.add_get("/v1/openapi.json", _described(description), allow_head=False)
+    assets.add_to(app)
     return app
 
 
