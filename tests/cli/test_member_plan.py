@@ -67,6 +67,17 @@ def test_the_configurations_are_good(tmp_path: Path, catalogue: dict[str, object
     assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
 
 
+def test_a_front_end_may_have_a_zone_and_a_catalogue_of_its_own(tmp_path: Path) -> None:
+    frontend = FrontendPlan("frontend-2", zone="b", catalogue=ETCD, proxy_protocol=True)
+    write_frontend(tmp_path, MemberPlan("worker-1", zone="a"), frontend, "a test")
+    front = load(tmp_path / "frontend.toml", environment={}, files=False).frontend
+    assert front is not None
+    assert front.cluster is not None
+    assert front.cluster.zone == "b"
+    assert isinstance(front.cluster.catalogue, EtcdSettings)
+    assert front.sites[0].proxy_protocol
+
+
 def test_a_new_token_is_made_for_the_software_kind(tmp_path: Path) -> None:
     with member_token(tmp_path, MemberPlan("worker-1")) as token:
         assert token.kind == "software"

@@ -25,9 +25,10 @@ from offload.cli.demo.cluster_stage import (
 from offload.cli.demo.etcd import require_etcd
 from offload.cli.demo.example_authority import NAMES
 from offload.cli.demo.exposition import signatures
+from offload.cli.demo.judgement import judge
 from offload.cli.demo.known_keys import private_keys
 from offload.cli.demo.memory import Scan, needles, scan_family
-from offload.cli.demo.narration import fact, title, verdict
+from offload.cli.demo.narration import fact, title
 from offload.cli.demo.ports import LOOPBACK
 from offload.cli.demo.rest import Rest
 from offload.cli.demo.visit import Visit, visit
@@ -293,7 +294,7 @@ class _Story:
             name: scan_family(child.pid, secrets) for name, child in self.stage.etcd.members.items()
         }
         workers = self._scanned([one for one in ZONES if self._token(one) != "SoftHSM2"], secrets)
-        judge({**front_ends, **etcd}, workers, f"{SITE_KEY}@2")
+        judge({**front_ends, **etcd}, workers, frozenset([f"{SITE_KEY}@2"]))
         if self.stage.hsm is not None:
             fact(HSM_WORKER, "not searched: SoftHSM2 keeps its keys encrypted until it uses them")
 
@@ -309,19 +310,6 @@ class _Story:
         say_where(self.stage)
         etcd, processes = self.stage.etcd.members, self.stage.processes
         self.stage.children.watch(_say_restart, *etcd, *processes)
-
-
-def judge(others: dict[str, Scan], workers: dict[str, Scan], key: str) -> None:
-    """Say what was found; raises Failure if it is not what the product promises."""
-    for name, other in others.items():
-        if other.found:
-            found = ", ".join(sorted(other.found))
-            raise Failure(f"private keys lie in the memory of {name}: {found}")
-        fact(name, verdict(other, "no private key"))
-    for name, worker in workers.items():
-        if worker.size is not None and key not in worker.found:
-            raise Failure(f"the search misses {key} in {name}, so it proves nothing")
-        fact(name, verdict(worker, f"found {', '.join(sorted(worker.found))}"))
 
 
 def say_where(stage: Stage) -> None:

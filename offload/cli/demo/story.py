@@ -10,9 +10,10 @@ from pathlib import Path
 from offload.cli import state
 from offload.cli.demo.children import Child, Children
 from offload.cli.demo.exposition import is_ready, links, signatures
+from offload.cli.demo.judgement import judge
 from offload.cli.demo.known_keys import private_keys
-from offload.cli.demo.memory import Scan, needles, scan_family
-from offload.cli.demo.narration import fact, title, verdict
+from offload.cli.demo.memory import needles, scan_family
+from offload.cli.demo.narration import fact, title
 from offload.cli.demo.ports import LOOPBACK, free_ports
 from offload.cli.demo.visit import Visit, visit
 from offload.cli.failure import Failure
@@ -156,19 +157,7 @@ def _show_memory(cast: Cast, directory: Path) -> None:
     secrets = {label: needles(key) for label, key in keys.items()}
     title("Search of the processes' memory for the private keys")
     workers = {child.name: scan_family(child.pid, secrets) for child in cast.workers}
-    judge(scan_family(cast.front_end.pid, secrets), workers, frozenset(keys))
-
-
-def judge(front_end: Scan, workers: dict[str, Scan], keys: frozenset[str]) -> None:
-    """Say what was found; raises Failure if it is not what the product promises."""
-    if front_end.found:
-        found = ", ".join(sorted(front_end.found))
-        raise Failure(f"private keys lie in the front-end's memory: {found}")
-    fact("front-end", verdict(front_end, "no private key"))
-    for name, worker in workers.items():
-        if worker.size is not None and worker.found != keys:
-            raise Failure(f"the search misses keys in {name}, so it proves nothing")
-        fact(name, verdict(worker, f"found {' and '.join(sorted(worker.found))}"))
+    judge({"front-end": scan_family(cast.front_end.pid, secrets)}, workers, frozenset(keys))
 
 
 def say_where(ports: Ports, directory: Path, *, once: bool) -> None:

@@ -87,6 +87,28 @@ def test_an_expendable_child_is_started_again(tmp_path: Path) -> None:
     assert restarted[0].pid != first.pid
 
 
+@pytest.mark.usefixtures("programs")
+def test_a_child_that_we_kill_is_not_missed_and_comes_back(tmp_path: Path) -> None:
+    with Children(tmp_path / "logs") as children:
+        first = children.start("a", "sleeper", environment={"WHO": "a"})
+        children.wait_until(lambda: up(first.log), "start")
+        children.kill(first)
+        assert first.process.returncode == -signal.SIGKILL
+        children.wait_until(lambda: True, "nothing")
+        second = children.again(first)
+        children.wait_until(lambda: up(second.log, 2), "start")
+        assert b"WHO=a" in Path(f"/proc/{second.pid}/environ").read_bytes()
+    assert second.process.returncode == -signal.SIGTERM
+
+
+@pytest.mark.usefixtures("programs")
+def test_a_command_need_not_be_python(tmp_path: Path) -> None:
+    with Children(tmp_path / "logs") as children:
+        child = children.run("a", "sh", "-c", "echo up; exec sleep 60")
+        children.wait_until(lambda: up(child.log), "start", interval=0.01)
+    assert child.process.returncode == -signal.SIGTERM
+
+
 def test_waiting_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("offload.cli.demo.children._START_SECONDS", 0.05)
     with (

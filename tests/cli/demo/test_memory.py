@@ -87,3 +87,12 @@ def test_a_process_that_may_not_be_read_is_told_apart(monkeypatch: pytest.Monkey
 def test_keys_of_other_kinds_are_refused() -> None:
     with pytest.raises(ValueError, match="only RSA and elliptic-curve"):
         needles(der(shared_key("ed25519")))
+
+
+def test_a_family_is_searched_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    scans = {1: Scan(frozenset("a"), 10), 2: Scan(frozenset("b"), 20), 3: Scan(frozenset(), None)}
+    monkeypatch.setattr(memory, "scan", lambda pid, _secrets: scans[pid])
+    monkeypatch.setattr(memory, "family", lambda _pid: [1, 2])
+    assert memory.scan_family(1, {}) == Scan(frozenset("ab"), 30)
+    monkeypatch.setattr(memory, "family", lambda _pid: [1, 3])
+    assert memory.scan_family(1, {}) == Scan(frozenset("a"), None)

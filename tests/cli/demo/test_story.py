@@ -8,9 +8,7 @@ import pytest
 from support.processes import Spawner
 
 from offload.cli.demo.children import family
-from offload.cli.demo.memory import Scan
-from offload.cli.demo.story import WORKERS, Ports, judge, say_where
-from offload.cli.failure import Failure
+from offload.cli.demo.story import WORKERS, Ports, say_where
 
 
 def test_the_demonstration_verifies_itself(tmp_path: Path, spawn: Spawner) -> None:
@@ -67,28 +65,3 @@ def test_it_says_how_to_go_on(
     command = f"curl --cacert {tmp_path}/certificates/authority.pem https://localhost:1/\n"
     assert (command in told) is not once
     assert ("http://127.0.0.1:2/metrics\n" in told) is not once
-
-
-BOTH = ("localhost-p256", "localhost-rsa")
-
-
-@pytest.mark.parametrize(
-    ("front_end", "worker", "said"),
-    [
-        (Scan(frozenset(BOTH), 1), Scan(frozenset(BOTH), 1), "keys lie in the front-end's memory"),
-        (Scan(frozenset(), 1), Scan(frozenset(BOTH[:1]), 1), "so it proves nothing"),
-        (Scan(frozenset(), 1), Scan(frozenset(), 1), "so it proves nothing"),
-    ],
-)
-def test_a_memory_that_is_not_as_it_should_be_is_a_failure(
-    front_end: Scan, worker: Scan, said: str
-) -> None:
-    with pytest.raises(Failure, match=said):
-        judge(front_end, {"worker-1": worker}, frozenset(BOTH))
-
-
-def test_what_may_not_be_searched_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    judge(Scan(frozenset(), 5_000_000), {"worker-1": Scan(frozenset(), None)}, frozenset(BOTH))
-    front_end, worker = capsys.readouterr().out.splitlines()
-    assert front_end.endswith("no private key (5 MB searched)")
-    assert "not permitted" in worker

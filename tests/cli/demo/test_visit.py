@@ -6,6 +6,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from cryptography import x509
 
 from offload.cli.demo.visit import visit
 from offload.cli.failure import Failure
@@ -23,6 +24,9 @@ class Server:
         identity = authority.issue_worker(name, now)
         self.authority = directory / "ca.pem"
         self.authority.write_bytes(authority.certificate_pem())
+        leaf = x509.load_pem_x509_certificate(identity.certificate)
+        own = leaf.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+        self.ski = own.digest.hex()
         (directory / "leaf.pem").write_bytes(identity.certificate + identity.key)
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(directory / "leaf.pem")
@@ -61,6 +65,7 @@ def test_a_visit_tells_how_it_went(server: Server) -> None:
     assert seen.protocol == "TLSv1.3"
     assert seen.certificate == "ECDSA on secp256r1"
     assert seen.cipher.startswith("TLS_")
+    assert seen.ski == server.ski
 
 
 def test_tls_1_2_can_be_asked_for(server: Server) -> None:
