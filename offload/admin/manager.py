@@ -125,7 +125,13 @@ class Manager:
         authority = x509.load_pem_x509_certificate(self._worker.trust.read_bytes())
         excuse = asyncio.create_task(self._excuse())
         try:
-            found = await opened(self._cluster.catalogue, authority, file.seen(), self._random)
+            found = await opened(
+                self._cluster.catalogue,
+                authority,
+                file.seen(),
+                self._random,
+                revoked=file.revoked(),
+            )
         finally:
             excuse.cancel()
             await asyncio.wait([excuse])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from random import Random
 from typing import NamedTuple
 
@@ -39,17 +39,19 @@ async def opened(
     seen: Mapping[str, int],
     random: Random,
     *,
+    revoked: Collection[str] = (),
     told: Callable[[CatalogueError | None], None] = lambda error: None,
 ) -> Opened:
     """Try until it is open, ever more slowly; the worker serves from its local copy meanwhile.
 
-    seen: the highest versions by path of an earlier run. told: why it is not open yet, and None in
+    seen: the highest versions by path of an earlier run; revoked: certificates of members that were
+    removed by then. told: why it is not open yet, and None in
     the end.
     """
     pause = FIRST_PAUSE
     while True:
         try:
-            result = await _open(settings, authority, seen)
+            result = await _open(settings, Verifier(authority, revoked), seen)
         except CatalogueError as error:
             _log.warning("the catalogue cannot be opened", error=str(error), seconds=pause)
             told(error)
@@ -60,15 +62,13 @@ async def opened(
         pause = min(LONGEST_PAUSE, 2 * pause)
 
 
-async def _open(
-    settings: CatalogueSettings, authority: x509.Certificate, seen: Mapping[str, int]
-) -> Opened:
+async def _open(settings: CatalogueSettings, verifier: Verifier, seen: Mapping[str, int]) -> Opened:
     if isinstance(settings, SqliteSettings) and not settings.path.exists():
         # A member opens what was founded: an empty catalogue in its place would be of no use.
         raise CatalogueUnavailable(f"{settings.path} is not there: found a cluster, or put it back")
     catalogue = await open_catalogue(settings)
     try:
-        return Opened(catalogue, await View.open(catalogue, Verifier(authority), seen=seen))
+        return Opened(catalogue, await View.open(catalogue, verifier, seen=seen))
     except BaseException:
         await catalogue.close()
         raise

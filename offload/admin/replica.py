@@ -26,6 +26,9 @@ from offload.observe.log import get_logger
 SEEN: Final = "seen/"
 """seen/<path>: the highest version seen there."""
 
+REVOKED: Final = "revoked/"
+"""revoked/<SHA-256 of DER>: the certificate of a member that was removed."""
+
 _MIRRORED: Final = (paths.CLUSTER, paths.MEMBERS, paths.APPLIANCES, paths.KEYS)
 _HISTORY: Final = 1000
 _RETRY_SECONDS: Final = 1.0
@@ -53,9 +56,15 @@ class ReplicaFile:
             if path.startswith(SEEN)
         }
 
+    def revoked(self) -> frozenset[str]:
+        """Certificates of members that were removed, as `View.revoked` has them."""
+        return frozenset(
+            path.removeprefix(REVOKED) for path in self._contents if path.startswith(REVOKED)
+        )
+
     def mirrored(self) -> set[str]:
         """The paths whose values are here."""
-        return {path for path in self._contents if not path.startswith(SEEN)}
+        return {path for path in self._contents if not path.startswith((SEEN, REVOKED))}
 
     def write(self, changes: Changes) -> None:
         """Make it so, in one commit; after `close`, nothing happens."""
@@ -136,6 +145,8 @@ def changes(view: View, member: str, changed: Collection[str]) -> Changes:
     found: dict[str, bytes | None] = {}
     if paths.MEMBERS + member in changed:
         changed = [*changed, *(paths.APPLIANCES + name for name in view.appliances)]
+    if any(path.startswith(paths.MEMBERS) for path in changed):
+        found |= {REVOKED + certificate: b"removed" for certificate in view.revoked}
     for path in changed:
         if path.startswith(VERSIONED) and (version := view.version_of(path)):
             found[SEEN + path] = str(version).encode()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Collection
 
 import orjson
 from cryptography import x509
@@ -46,14 +47,36 @@ class Signer:
 class Verifier:
     """Opens values that present members of the cluster signed."""
 
-    def __init__(self, authority: x509.Certificate) -> None:
-        """`authority` issued the certificates of all members; it comes from a local file."""
+    def __init__(self, authority: x509.Certificate, revoked: Collection[str] = ()) -> None:
+        """`authority` issued the certificates of all members; it comes from a local file.
+
+        revoked: see there, of an earlier run.
+        """
         self._authority = authority
+        self._revoked = set(revoked)
         self._keys: dict[str, tuple[bytes, ec.EllipticCurvePublicKey]] = {}
+
+    @property
+    def revoked(self) -> frozenset[str]:
+        """Certificates that were revoked: SHA-256 of DER, in hexadecimal."""
+        return frozenset(self._revoked)
+
+    def revoke(self, certificate: x509.Certificate) -> None:
+        """Trust who has that certificate never again, whatever he says of himself.
+
+        It is a removed member's, valid for years. Records of members vouch for each other, so one
+        that it signed for itself would look like any other to who reads it for the first time.
+        """
+        identity = certificate.fingerprint(hashes.SHA256())
+        self._revoked.add(identity.hex())
+        for name in [name for name, known in self._keys.items() if known[0] == identity]:
+            del self._keys[name]
 
     def admit(self, name: str, certificate: x509.Certificate) -> None:
         """Trust the member's signatures from now on; raises Untrusted."""
         identity = certificate.fingerprint(hashes.SHA256())
+        if identity.hex() in self._revoked:
+            raise Untrusted(f"the certificate of {name!r} is that of a member that was removed")
         known = self._keys.get(name)
         if known is not None and known[0] == identity:
             return

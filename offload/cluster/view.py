@@ -225,6 +225,11 @@ class View:
         """For `seen` of a later `open`."""
         return self._versions
 
+    @property
+    def revoked(self) -> frozenset[str]:
+        """Certificates of removed members, for the `Verifier` of a later `open`."""
+        return self._verifier.revoked
+
     def signed_by(self, member: str) -> tuple[str, ...]:
         """The paths whose values that member signed, in order."""
         return tuple(sorted(path for path, name in self._signers.items() if name == member))
@@ -425,6 +430,8 @@ class View:
             self._admit(member)
             return True
         self._verifier.dismiss(member.name)
+        with contextlib.suppress(ValueError):
+            self._verifier.revoke(x509.load_pem_x509_certificate(member.certificate.encode()))
         return False
 
     def _look_again(self) -> list[str]:

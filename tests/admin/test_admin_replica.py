@@ -145,6 +145,19 @@ async def test_a_member_that_was_removed_serves_nobody(
     assert changes(view, ME, [paths.MEMBERS + ME])["appliances/front-end"] is None
 
 
+async def test_certificates_of_removed_members_are_kept(
+    catalogue: FakeCatalogue, view: View, file: ReplicaFile, tmp_path: Path
+) -> None:
+    removed = member_record(OTHER, state="removed", version=2)
+    await view.reached(await put(catalogue, ME, {paths.MEMBERS + OTHER: removed}))
+    file.write(changes(view, ME, [paths.MEMBERS + OTHER]))
+    again = ReplicaFile(tmp_path / "replica.db")
+    assert again.revoked() == view.revoked
+    assert len(again.revoked()) == 1
+    assert again.mirrored() == {paths.MEMBERS + OTHER}
+    again.close()
+
+
 async def test_the_mirror_follows(catalogue: FakeCatalogue, view: View, file: WatchedFile) -> None:
     mirror = asyncio.create_task(Mirror(view, file, ME).run())
     await file.until(lambda: "cluster" in file.mirrored())

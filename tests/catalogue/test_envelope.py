@@ -67,6 +67,19 @@ def test_a_member_with_a_new_certificate_signs_with_its_key() -> None:
         trusting.open(PATH, signer("w1").seal(PATH, BODY))
 
 
+def test_a_revoked_certificate_is_never_admitted_again() -> None:
+    trusting = admitting("w1")
+    trusting.revoke(certificate(identity("w1")))
+    with pytest.raises(Untrusted, match="no member"):
+        trusting.open(PATH, signer("w1").seal(PATH, BODY))
+    with pytest.raises(Untrusted, match="was removed"):
+        trusting.admit("w1", certificate(identity("w1")))
+    trusting.admit("w1", certificate(authority().issue_worker("w1", NOW)))
+    later = verifier(trusting.revoked)
+    with pytest.raises(Untrusted, match="was removed"):
+        later.admit("w1", certificate(identity("w1")))
+
+
 def test_nobody_else_is_admitted() -> None:
     trusting = verifier()
     for other in (

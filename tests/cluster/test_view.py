@@ -213,6 +213,31 @@ async def test_nobody_admits_himself(catalogue: FakeCatalogue, view: View) -> No
     assert view.present == ("a", "b")
 
 
+async def test_a_removed_member_does_not_bring_itself_back(catalogue: FakeCatalogue) -> None:
+    other = catalogue.another()
+    view = await View.open(other, verifier())
+    revision = await put(
+        catalogue, "a", {"members/b": member_record("b", state="removed", version=2)}
+    )
+    await reached(view, revision)
+    other.down = True
+    await put(catalogue, "b", {"members/b": member_record("b", version=9)})
+    await put(catalogue, "b", {USER: user()})
+    revision = await put(catalogue, "a", {"labels/www": LabelRecord(
+        label="www", generations=(), current=""
+    )})  # fmt: skip
+    catalogue.compact()
+    other.down = False
+    await reached(view, revision)
+    await view.close()
+    again = await View.open(catalogue, verifier(view.revoked), seen=view.versions())
+    for each in (view, again):
+        assert each.present == ("a",)
+        assert each.users == {}
+        assert "no member" in each.untrusted["members/b"]
+    await again.close()
+
+
 async def test_what_a_later_member_signed_is_taken_once_it_is_one(
     catalogue: FakeCatalogue, view: View
 ) -> None:

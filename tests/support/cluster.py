@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 from functools import cache
 
@@ -37,9 +38,9 @@ def signer(name: str) -> Signer:
     return Signer(name, key)
 
 
-def verifier() -> Verifier:
+def verifier(revoked: Collection[str] = ()) -> Verifier:
     """Trusts nobody yet but the authority."""
-    return Verifier(authority().certificate)
+    return Verifier(authority().certificate, revoked)
 
 
 def cluster_record(**changes: object) -> ClusterRecord:

@@ -112,6 +112,10 @@ class Picture:
             raise Untrusted(f"the record of {member.name!r} has no certificate") from None
         self._verifier.admit(member.name, certificate)
 
+    def _revoke(self, member: MemberRecord) -> None:
+        with suppress(ValueError):
+            self._verifier.revoke(x509.load_pem_x509_certificate(member.certificate.encode()))
+
     def _distrust(self, name: str) -> None:
         """Trust it no longer, or as before where an earlier record of it was true."""
         self._verifier.dismiss(name)
@@ -143,6 +147,8 @@ class Picture:
                 self._trust(member)
             else:
                 self._verifier.dismiss(name)
+                if member is not None:
+                    self._revoke(member)
             _set(self.members, name, member)
         else:
             _set(self.certificates, name, None if removed else _certificate(path, body))

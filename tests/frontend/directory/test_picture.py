@@ -117,6 +117,20 @@ def test_a_removed_member_is_no_worker_and_signs_nothing_more(members: Members) 
     assert not picture.take(members.sealed(members.record("beta")))
 
 
+def test_a_removed_member_does_not_bring_itself_back(members: Members) -> None:
+    # Who runs the catalogue puts there what a removed member signs for itself.
+    picture = members.picture()
+    picture.take(members.sealed(members.record("alpha"), members.record("beta")))
+    picture.take(members.sealed(members.record("beta", state="removed", version=2)))
+    again = members.picture()
+    again.take(picture.values)
+    for each in (picture, again):
+        returned = members.sealed(members.record("beta", version=9), by="beta")
+        assert not each.take({**returned, **members.sealed(members.web(1, 2), by="beta")})
+        assert names(each) == ["alpha"]
+        assert "web" not in each.certificates
+
+
 def test_a_value_at_another_path_is_refused(members: Members) -> None:
     picture = members.picture()
     picture.take(members.all())
