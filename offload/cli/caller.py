@@ -60,6 +60,13 @@ class Call:
         """Have one act done; raises Failure."""
         return self.run(lambda session: session.perform(act, view, approval=self.approval))
 
+    def done(self, act: Act, text: str) -> None:
+        """Have one act done whose answer says nothing more, and say `text`; raises Failure."""
+        from offload.cluster.views import Done
+
+        answer = self.perform(act, Done)
+        typer.echo(answer.model_dump_json() if self.json else text)
+
     def run(self, work: Callable[[Session], Awaitable[R]]) -> R:
         """Have done what `work` asks a session for; raises Failure."""
 
@@ -123,14 +130,9 @@ def server_command(
     """Register a command whose first parameter is a Call; `writes`: it may need approvals."""
 
     def register(function: Command) -> Command:
-        def command(
-            client: Path | None,
-            config: Path | None,
-            json: bool,
-            approval: str | None = None,
-            **own: Any,
-        ) -> Any:
-            return function(Call(client, config, json, approval), **own)
+        def command(**given: Any) -> Any:
+            call = Call(**{name: given.pop(name) for name in _shared(writes)})
+            return function(call, **given)
 
         signature = _signature(function, writes)
         command.__doc__ = function.__doc__
@@ -160,17 +162,22 @@ def built(act: Callable[..., A], /, **fields: Any) -> A:
         raise typer.BadParameter(f"{field}: {text[:1].lower()}{text[1:]}") from None
 
 
+def _shared(writes: bool) -> dict[str, Any]:
+    """The options of all such commands."""
+    options = {"client": ClientOption, "config": ConfigOption, "json": JSONOption}
+    return {**options, "approval": ApprovalOption} if writes else options
+
+
 def _signature(function: Callable[..., Any], writes: bool) -> inspect.Signature:
     _call, *own = inspect.signature(function, eval_str=True).parameters.values()
-    shared = {"client": ClientOption, "config": ConfigOption}
-    if writes:
-        shared["approval"] = ApprovalOption
-    added = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=option)
-        for name, option in shared.items()
-    ]
     kept = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own]
-    as_json = inspect.Parameter(
-        "json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=JSONOption
-    )
-    return inspect.Signature([*kept, *added, as_json])
+    added = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=False if option is JSONOption else None,
+            annotation=option,
+        )
+        for name, option in _shared(writes).items()
+    ]
+    return inspect.Signature([*kept, *added])

@@ -1,29 +1,24 @@
-"""`offload certificate`: certificates and requests for keys that stay in the token."""
+"""`offload certificate`: certificates and requests for keys that stay in their tokens."""
 
 from __future__ import annotations
 
 import ipaddress
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from offload.cli.caller import Call, built, server_command
 from offload.cli.failure import Failure
-from offload.cli.tokens import (
-    DEFAULT_PATH,
-    ConfigOption,
-    PassphraseOption,
-    TokenOption,
-    chosen,
-    opened,
-)
+from offload.cli.tokens import PassphraseOption, TokenOption, chosen, opened, token_of
 
 if TYPE_CHECKING:
     from offload.cluster.token_key import TokenKey
     from offload.token.base import Token
 
-app = typer.Typer(help="Certificates for keys in a token.", rich_markup_mode=None)
+app = typer.Typer(help="Certificates for keys.", rich_markup_mode=None)
 
 KeyArgument = Annotated[str, typer.Argument(help="The key's label or id.")]
 NamesOption = Annotated[
@@ -36,37 +31,43 @@ OutputOption = Annotated[
 ]
 
 
-@app.command("self-sign")
+@server_command(app, "self-sign")
 def self_sign(
+    call: Call,
     key: KeyArgument,
     name: NamesOption,
     days: Annotated[
         int, typer.Option("--days", min=1, max=3650, help="How long it is valid.")
     ] = 90,
     output: OutputOption = None,
-    config: ConfigOption = DEFAULT_PATH,
     token: TokenOption = None,
     passphrase_file: PassphraseOption = None,
 ) -> None:
-    """Make a certificate that the key signs itself; for tests and private use."""
+    """Make a certificate that a token's key signs itself; for tests and private use."""
     from offload.cluster.authority import pem
     from offload.cluster.certification import BadSignature, self_signed
 
     names = [_name(text) for text in name]
+    config = token_of(call, token, passphrase_file)
+    if config is None:
+        raise Failure(
+            "a cluster's key signs a certificate of its own in a rotation alone",
+            f"use 'offload key rotate {key} --issue self-signed', or have a request signed",
+        )
     with opened(config, token, passphrase_file) as held:
         try:
             made = self_signed(_token_key(held, key), names, datetime.now(UTC), days)
         except BadSignature as error:
             raise Failure(str(error), "check the token; its key or device may be broken") from error
-    _deliver(pem(made), output)
+    _deliver(call, "certificate", pem(made), output)
 
 
-@app.command("request")
+@server_command(app, "request", writes=True)
 def request(
+    call: Call,
     key: KeyArgument,
     name: NamesOption,
     output: OutputOption = None,
-    config: ConfigOption = DEFAULT_PATH,
     token: TokenOption = None,
     passphrase_file: PassphraseOption = None,
 ) -> None:
@@ -76,12 +77,44 @@ def request(
     from offload.cluster import certification
 
     names = [_name(text) for text in name]
+    config = token_of(call, token, passphrase_file)
+    if config is None:
+        _deliver_request(call, key, names, output)
+        return
     with opened(config, token, passphrase_file) as held:
         try:
             made = certification.request(_token_key(held, key), names)
         except certification.BadSignature as error:
             raise Failure(str(error), "check the token; its key or device may be broken") from error
-    _deliver(made.public_bytes(Encoding.PEM), output)
+    _deliver(call, "request", made.public_bytes(Encoding.PEM), output)
+
+
+@server_command(app, "install", writes=True)
+def install(
+    call: Call,
+    key: KeyArgument,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The chain (PEM), leaf first.")],
+) -> None:
+    """Have front-ends serve with a certificate, which is checked against the cluster's key."""
+    from offload.cluster.acts import InstallCertificate
+
+    act = built(InstallCertificate, key=key, chain=_text(file))
+    call.done(act, f"installed the certificate of {key!r}")
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_bytes().decode("ascii")
+    except UnicodeDecodeError:
+        raise Failure(f"{file} is not PEM", "name a file with certificates in PEM") from None
+
+
+def _deliver_request(call: Call, key: str, names: list[str], output: Path | None) -> None:
+    from offload.cluster.acts import RequestCertificate
+    from offload.cluster.views import RequestView
+
+    view = call.perform(built(RequestCertificate, key=key, names=tuple(names)), RequestView)
+    _deliver(call, "request", view.request.encode(), output)
 
 
 def _name(text: str) -> str:
@@ -109,10 +142,13 @@ def _token_key(held: Token, key: str) -> TokenKey:
     )
 
 
-def _deliver(content: bytes, output: Path | None) -> None:
+def _deliver(call: Call, what: str, content: bytes, output: Path | None) -> None:
+    """To the file if there is one, else to standard output."""
     from offload.cli.files import write_public
 
-    if output is None:
-        typer.echo(content.decode(), nl=False)
-    else:
+    if output is not None:
         write_public(output, content)
+    if call.json:
+        typer.echo(json.dumps({"file": str(output)} if output else {what: content.decode()}))
+    elif output is None:
+        typer.echo(content.decode(), nl=False)

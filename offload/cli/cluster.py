@@ -1,4 +1,4 @@
-"""`offload cluster`: founding a cluster, and joining one."""
+"""`offload cluster`: founding a cluster, and joining one; other files add to the group."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from offload.cli.member_plan import MemberPlan
     from offload.cluster.invitation import Invitation
 
-app = typer.Typer(help="Found a cluster of workers, and let others join.", rich_markup_mode=None)
+app = typer.Typer(
+    help="Found a cluster of workers, let others join, look after it.", rich_markup_mode=None
+)
 
 DirectoryArgument = Annotated[
     Path, typer.Argument(metavar="DIR", help="The directory to make; must not hold anything.")

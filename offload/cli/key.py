@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from offload.cli.caller import Call, built, server_command
-from offload.cli.tokens import DEFAULT_PATH, PassphraseOption, TokenOption, chosen, opened
+from offload.cli.tokens import PassphraseOption, TokenOption, chosen, opened, token_of
 
 if TYPE_CHECKING:
     from offload.cluster.acts import Act, ListKeys
@@ -65,7 +64,7 @@ def create(
 ) -> None:
     """Make a new key in a token; in a cluster, returns once enough workers hold it."""
     kind = named_algorithm(algorithm)
-    config = _token_of(call, token, passphrase_file)
+    config = token_of(call, token, passphrase_file)
     if config is not None:
         asked = (site, frontend, exportable, local_only, activate_at, deactivate_at)
         if any(asked) or audit_signatures:
@@ -114,7 +113,7 @@ def list_(
     passphrase_file: PassphraseOption = None,
 ) -> None:
     """List keys."""
-    config = _token_of(call, token, passphrase_file)
+    config = token_of(call, token, passphrase_file)
     if config is not None:
         with opened(config, token, passphrase_file) as held:
             records = list(held.keys())
@@ -145,7 +144,7 @@ def show(
     passphrase_file: PassphraseOption = None,
 ) -> None:
     """Show one key and its public half."""
-    config = _token_of(call, token, passphrase_file)
+    config = token_of(call, token, passphrase_file)
     if config is not None:
         with opened(config, token, passphrase_file) as held:
             _show_record(call, chosen(held, key))
@@ -234,13 +233,6 @@ def say_changed(call: Call, view: KeyView, done: str) -> None:
 def name_of(view: KeyView) -> str:
     """LABEL@GENERATION."""
     return f"{view.label}@{view.generation}"
-
-
-def _token_of(call: Call, token: Path | None, passphrase_file: Path | None) -> Path | None:
-    """The configuration of a token to work on directly, None for a cluster."""
-    if token is not None or passphrase_file is not None:
-        return call.config or DEFAULT_PATH
-    return call.alone()
 
 
 def named_algorithm(text: str) -> Algorithm:

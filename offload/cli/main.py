@@ -9,10 +9,15 @@ from collections.abc import Sequence
 import typer
 
 from offload.cli import (
+    approval,
     audit,
+    audit_log,
     certificate,
     check,
     cluster,
+    cluster_care,
+    cluster_frontends,
+    cluster_members,
     demo,
     init,
     key,
@@ -20,6 +25,7 @@ from offload.cli import (
     key_states,
     key_transfer,
     serve,
+    user,
 )
 from offload.cli.failure import Complaint, Failure, render
 
@@ -29,7 +35,15 @@ SUCCESS, FAILED, USAGE = 0, 1, 2
 TRACEBACK_VARIABLE = "OFFLOAD_TRACEBACK"
 
 # These add their commands to a group of another file.
-_ADDED = (key_states, key_transfer, key_rotation)
+_ADDED = (
+    key_states,
+    key_transfer,
+    key_rotation,
+    cluster_members,
+    cluster_frontends,
+    cluster_care,
+    audit_log,
+)
 
 app = typer.Typer(
     name="offload",
@@ -45,6 +59,8 @@ app.command("check")(check.check)
 app.add_typer(key.app, name="key")
 app.add_typer(certificate.app, name="certificate")
 app.add_typer(cluster.app, name="cluster")
+app.add_typer(user.app, name="user")
+app.add_typer(approval.app, name="approval")
 app.add_typer(audit.app, name="audit")
 app.command("demo")(demo.demo)
 

@@ -28,12 +28,12 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     Console(width=_WIDTH, markup=False, highlight=False).print(made)
 
 
-def fields(pairs: Iterable[tuple[str, object]]) -> None:
-    """One below the other; what is None is left out."""
+def fields(pairs: Iterable[tuple[str, object]], *, err: bool = False) -> None:
+    """One below the other; what is None is left out. err: on standard error."""
     shown = [(name, value) for name, value in pairs if value is not None]
     width = max((len(name) for name, _ in shown), default=0)
     for name, value in shown:
-        typer.echo(f"{name:<{width}}  {_text(value)}")
+        typer.echo(f"{name:<{width}}  {_text(value)}", err=err)
 
 
 def views(answers: Iterable[BaseModel]) -> None:

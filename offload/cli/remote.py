@@ -21,7 +21,7 @@ from offload.admin.api import APPROVAL_HEADER
 from offload.admin.application import TransportView
 from offload.admin.idempotency import HEADER
 from offload.cli.client_file import ClientFile
-from offload.cli.failure import Complaint, Failure
+from offload.cli.failure import Failure
 from offload.cli.refusal import answered, is_in_progress
 from offload.cli.requests import HttpRequest, request_of
 from offload.cli.session import Transport, V
@@ -85,18 +85,17 @@ class Remote:
 
     async def _reach(self, request: HttpRequest, headers: dict[str, str]) -> _Answer:
         """Of the first member that answers; it is asked first from then on."""
-        complaints = []
+        reasons = []
         for server in self._servers[:1] if self._pinned else tuple(self._servers):
             try:
                 return await self._send(server, request, headers)
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                complaints.append(Complaint(f"{server}: {_reason(error)}"))
+                reasons.append(f"{server}: {_reason(error)}")
                 if not self._pinned:
                     self._servers.append(self._servers.pop(0))
         raise Failure(
-            "no server answers",
+            f"no server answers: {'; '.join(reasons)}",
             "see that a worker runs at an address of the client file",
-            *complaints,
         )
 
     async def _send(self, server: str, request: HttpRequest, headers: dict[str, str]) -> _Answer:

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from offload.cli.failure import Failure
-from offload.cli.settings import DEFAULT_PATH, ConfigOption, loaded
+from offload.cli.settings import DEFAULT_PATH, loaded
 
 if TYPE_CHECKING:
+    from offload.cli.caller import Call
     from offload.config import TokenSettings
     from offload.keys.record import KeyRecord
     from offload.token.base import Token
-
-__all__ = ["DEFAULT_PATH", "ConfigOption", "PassphraseOption", "TokenOption", "chosen", "opened"]
 
 TokenOption = Annotated[
     Path | None,
@@ -27,6 +26,13 @@ PassphraseOption = Annotated[
     Path | None,
     typer.Option("--passphrase-file", metavar="FILE", help="Goes with --token."),
 ]
+
+
+def token_of(call: Call, token: Path | None, passphrase_file: Path | None) -> Path | None:
+    """The configuration of a token to work on directly, None where a cluster is to be asked."""
+    if token is not None or passphrase_file is not None:
+        return call.config or DEFAULT_PATH
+    return call.alone()
 
 
 @contextmanager
