@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from offload.catalogue import paths
-from offload.catalogue.base import Delete
+from offload.catalogue.base import Delete, Unchanged
 from offload.catalogue.records import ApplianceRecord, FrontendRecord
 from offload.cluster.actor import Actor, Handlers
 from offload.cluster.acts import ListFrontends, RegisterFrontend, RemoveFrontend
@@ -45,6 +45,8 @@ class FrontendService:
             raise Taken(
                 f"there is a front-end {act.frontend!r} already: take another name, or remove it"
             )
+        path = paths.APPLIANCES + act.frontend
+        free = Unchanged(path, node.view.revision_of(path))
         public = requested_key(act.request)
         certificate = await self._authority.issue_client(act.frontend, public)
         record = ApplianceRecord(
@@ -53,7 +55,7 @@ class FrontendService:
             zone=act.zone,
             registered=node.clock(),
         )
-        await node.write({paths.APPLIANCES + act.frontend: record})
+        await node.write({path: record}, checks=[free])
         shown = _view(record, node.view.frontends.get(act.frontend))
         return shown.model_copy(
             update={

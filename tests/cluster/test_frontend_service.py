@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from support.members import Members, members_in
 
 from offload.catalogue import paths
-from offload.catalogue.base import Put
+from offload.catalogue.base import Conflict, Put
 from offload.catalogue.records import FrontendRecord
 from offload.cluster.actor import Actor
 from offload.cluster.acts import Act, ListFrontends, RegisterFrontend, RemoveFrontend
@@ -16,7 +17,7 @@ from offload.cluster.authority import fingerprint
 from offload.cluster.failures import Invalid, NotFound, Taken
 from offload.cluster.frontend_service import FrontendService
 from offload.cluster.node import Node
-from offload.cluster.request import make_request
+from offload.cluster.request import RequestedKey, make_request
 from offload.cluster.token_authority import TokenAuthority
 from offload.keys.role import Role
 
@@ -58,6 +59,29 @@ async def test_a_name_is_given_once(founder: Node) -> None:
     await do(founder, REGISTER)
     with pytest.raises(Taken):
         await do(founder, REGISTER)
+
+
+async def test_a_name_is_given_once_though_a_certificate_takes_its_time(
+    founder: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = TokenAuthority(founder)
+    asked, go = asyncio.Event(), asyncio.Event()
+    issue = authority.issue_client
+
+    async def late(name: str, public: RequestedKey) -> x509.Certificate:
+        asked.set()
+        await go.wait()
+        return await issue(name, public)
+
+    monkeypatch.setattr(authority, "issue_client", late)
+    service = FrontendService(founder, authority)
+    slow = asyncio.create_task(service.handlers[RegisterFrontend](OFFICER, REGISTER))
+    await asked.wait()
+    made = await do(founder, REGISTER)
+    go.set()
+    with pytest.raises(Conflict):
+        await slow
+    assert founder.view.appliances["frontend-1"].fingerprint == made.fingerprint
 
 
 async def test_without_a_request_there_is_no_certificate(founder: Node) -> None:
