@@ -85,6 +85,15 @@ async def test_a_refusal_is_repeated_too(rest: Rest) -> None:
     assert second.headers[REPEATED] == "true"
 
 
+async def test_who_may_not_leaves_nothing_in_the_catalogue(rest: Rest) -> None:
+    # A stolen front-end has a certificate, and could fill the store with answers.
+    for number in range(3):
+        headers = {"Idempotency-Key": str(number)}
+        answer = await rest.ask("front", "POST", "/v1/keys/www/suspend", headers=headers)
+        assert answer.status == 403
+    assert not (await rest.catalogue.list(paths.IDEMPOTENCY)).entries
+
+
 async def test_what_was_not_possible_may_be_tried_again(rest: Rest) -> None:
     rest.audit.broken = True
     assert (await create(rest, "one")).status == 503
