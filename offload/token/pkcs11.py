@@ -274,8 +274,8 @@ class Pkcs11Token:
     def reload(self) -> bool:
         """See Token; the keys are listed aside, at most a twentieth of the time.
 
-        What takes longer than a moment is taken in by a later call: this one may be made by an
-        event loop. `sign` finds a key that is new in the HSM without it.
+        What takes longer than a moment is taken in by a later call, which does not wait any more:
+        it may be made by an event loop. `sign` finds a key that is new in the HSM without it.
         """
         return self._reload(_MOMENT)
 
@@ -283,12 +283,13 @@ class Pkcs11Token:
         with self._guard:
             if self._closed:
                 return False
+            begun = self._listing is not None
             if self._listing is None:
                 if time.monotonic() < self._next_listing:
                     return False
                 self._listing = self._start_listing()
             listing = self._listing
-        if not wait([listing], seconds).done:
+        if not wait([listing], 0 if begun else seconds).done:
             return False
         with self._guard:
             if self._listing is not listing:

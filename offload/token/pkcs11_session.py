@@ -122,7 +122,9 @@ def _sealed(session: Session, template: Template) -> list[Any]:
     # All of them: a search that is left half-way blocks the next one on this session.
     found = list(session.get_objects(template))
     if not found:
-        # To who is logged out a module shows an HSM without such keys; this fails then.
+        # To who is logged out, or whose HSM is away, a module shows one without such keys: this
+        # fails then.
+        session.token.slot.get_token()
         with _temporary_key(session):
             return []
     return found

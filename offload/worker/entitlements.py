@@ -50,8 +50,7 @@ class Entitlements:
     """Front-ends registered, by certificate, and keys; `take` keeps them current.
 
     The policies that it gives change with it: what is withdrawn is refused from the next request
-    on, on links that are up too. lacking: a key signs that the token was not known to hold when
-    it was last asked. cluster: its name, '' before it is known.
+    on, on links that are up too. cluster: its name, '' before it is known.
     """
 
     def __init__(self, *, plain_digests: bool = False) -> None:
@@ -60,8 +59,13 @@ class Entitlements:
         self._fingerprints: dict[str, str] = {}
         self._plain_digests = plain_digests
         self._held: frozenset[bytes] = frozenset()
-        self.lacking = False
+        self._lacking: set[bytes] = set()
         self.cluster = ""
+
+    @property
+    def lacking(self) -> bool:
+        """Whether there is a key that signs and that the token is not known to hold."""
+        return bool(self._lacking)
 
     @property
     def policies(self) -> Collection[Policy]:
@@ -75,7 +79,7 @@ class Entitlements:
     def take_keys(self, records: Iterable[KeyRecord]) -> None:
         """The token holds these keys now."""
         self._held = frozenset(record.ski for record in records)
-        self.lacking = False
+        self._lacking -= self._held
 
     def take(self, changes: Iterable[Event]) -> None:
         """Take in changes of the catalogue, verified; of other paths than those that matter too."""
@@ -92,10 +96,12 @@ class Entitlements:
 
     def _take_key(self, ski: bytes, body: bytes | None) -> None:
         self._uses.pop(ski, None)
+        self._lacking.discard(ski)
         if body is not None:
             key = ManagedKey.from_json(json.loads(body))
             self._uses[ski] = use_of(key)
-            self.lacking = self.lacking or (key.signs and ski not in self._held)
+            if key.signs and ski not in self._held:
+                self._lacking.add(ski)
 
     def _take_frontend(self, name: str, body: bytes | None) -> None:
         record = None if body is None else ApplianceRecord.model_validate_json(body)

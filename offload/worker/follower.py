@@ -43,8 +43,9 @@ class Follower:
         changes = self._replica.poll()
         if changes:
             self._entitlements.take(changes)
-            if self._entitlements.lacking:
-                self._server.reload()
             self._server.dismiss(self._entitlements.policies)
+        # Every time: an HSM lists its keys aside, and what it lists may be a moment old.
+        if self._entitlements.lacking:
+            self._server.reload()
         if self._replica.loaded:
             self.loaded.set()

@@ -69,6 +69,7 @@ class Member:
     directory: Path
     zone: str
     ports: Sequence[int]
+    environment: Mapping[str, str] = field(default_factory=dict)
     process: Spawned | None = field(default=None, repr=False)
 
     @property
@@ -159,7 +160,7 @@ class Cluster:
         names = names or tuple(self.members)
         for name in names:
             member = self.members[name]
-            environment = {"OPENSSL_CONF": os.devnull}
+            environment = {"OPENSSL_CONF": os.devnull, **member.environment}
             member.process = self.spawn(*offload("worker", "-c", member.file), env=environment)
         for name in names:
             until(self.members[name].admin.agrees, f"{name} ready")
@@ -271,8 +272,19 @@ async def found(
     return cluster
 
 
-async def join(cluster: Cluster, name: str, zone: str, via: str = "worker-1") -> None:
-    """A further member of a running cluster, by its own command and an officer's approval."""
+async def join(
+    cluster: Cluster,
+    name: str,
+    zone: str,
+    via: str = "worker-1",
+    *,
+    token: Sequence[str | Path] = (),
+    environment: Mapping[str, str] | None = None,
+) -> None:
+    """A further member of a running cluster, by its own command and an officer's approval.
+
+    token: the command's options for an HSM's token; environment: of that command and its worker.
+    """
     ports = free_ports(3)
     directory = cluster.directory / name
     invitation = cluster.directory / f"{name}.invitation"
@@ -283,11 +295,12 @@ async def join(cluster: Cluster, name: str, zone: str, via: str = "worker-1") ->
         joining = cluster.spawn(
             *offload("cluster", "join", invitation, directory, "--zone", zone),
             *("--listen", f"127.0.0.1:{ports[0]}", "--admin", f"127.0.0.1:{ports[1]}"),
-            *("--api", f"127.0.0.1:{ports[2]}", *_catalogue_options(cluster.catalogue)),
+            *("--api", f"127.0.0.1:{ports[2]}", *_catalogue_options(cluster.catalogue), *token),
+            env=environment,
         )
         await _approve(session, name)
     assert await asyncio.to_thread(joining.wait) == 0, joining.output
-    cluster.members[name] = Member(name, directory, zone, ports)
+    cluster.members[name] = Member(name, directory, zone, ports, environment or {})
 
 
 async def _approve(session: aiohttp.ClientSession, name: str) -> None:

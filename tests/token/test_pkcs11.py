@@ -197,6 +197,32 @@ def test_a_long_listing_holds_up_nobody_and_forgets_nothing(
     other.close()
 
 
+EMPTY = """
+import sys
+from pathlib import Path
+from offload.keys.algorithm import Algorithm
+from offload.token.base import TokenUnavailable
+from offload.token.pkcs11 import Pkcs11Token
+
+tokens, module = Path(sys.argv[1]), sys.argv[2]
+token = Pkcs11Token.open(b"1234", label="away", module=module, pause=0, sessions=2)
+key = token.generate("key", Algorithm.P_256)
+elsewhere = tokens.rename(tokens.with_name("elsewhere"))
+try:
+    token._reload(10)
+except TokenUnavailable:
+    print("away:", len(token.keys()))
+elsewhere.rename(tokens)
+while True:
+    try:
+        token._reload(10)
+    except TokenUnavailable:
+        continue
+    break
+print("back:", len(token.keys()))
+token.close()
+"""
+
 AWAY = """
 import ctypes, os, sys, time
 from pathlib import Path
@@ -252,3 +278,19 @@ def test_it_signs_again_when_library_or_hsm_come_back(tmp_path: Path, module: st
     assert away.startswith("away: no token 'away' in ")
     assert back == "back: signs again"
     assert ran.stderr == ""
+
+
+@pytest.mark.parametrize("module", [None, "libp11-kit.so.0"], ids=["direct", "p11-kit"])
+def test_an_hsm_that_is_away_is_not_taken_for_an_empty_one(
+    tmp_path: Path, module: str | None
+) -> None:
+    configuration = softhsm.make_tokens(tmp_path, ["away"])
+    ran = subprocess.run(
+        [sys.executable, "-c", EMPTY, str(tmp_path / "tokens"), module or softhsm.module()],
+        env={**os.environ, "SOFTHSM2_CONF": str(configuration)},
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.splitlines() == ["away: 1", "back: 1"]

@@ -137,6 +137,27 @@ async def test_a_key_that_comes_later_is_taken_from_the_token(
     assert len(reloads) == 1
 
 
+async def test_a_token_that_lists_its_keys_aside_is_asked_again(
+    member: Member, front_end: FrontEnd, token: FakeToken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = key_record("later")
+    listed = iter([False, True])
+
+    def reload() -> bool:
+        if ready := next(listed):
+            token.add(later)
+        return ready
+
+    monkeypatch.setattr(token, "reload", reload)
+    member.mirror(put(managed_key(later)))
+    assert member.entitlements.lacking
+    member.follower.look()
+    assert not member.entitlements.lacking
+    member.follower.look()
+    answer = await front_end.ask(request()._replace(ski=later.ski))
+    assert type(answer) is Signature
+
+
 async def test_nothing_is_loaded_before_there_is_a_copy(member: Member) -> None:
     member.follower.start()
     assert not member.follower.loaded.is_set()
