@@ -30,6 +30,7 @@ from offload.cluster.node import Node
 from offload.cluster.rolling import behind
 from offload.cluster.token_authority import TokenAuthority
 from offload.cluster.transport import usable
+from offload.cluster.view import View
 from offload.cluster.views import EnrolmentView
 from offload.token.base import ClusterKeyMissing
 
@@ -71,6 +72,7 @@ class Enrolment:
                     f"the invitation is for {held.record.member!r}: ask under that name"
                 )
             application.verified()
+            require_own_names(self._node.view, application)
             record = EnrolmentRecord(
                 application=application,
                 fingerprint=application.fingerprint,
@@ -196,6 +198,7 @@ class Enrolment:
         public = application.verified()
         if name in node.view.present:
             raise Taken(f"there is a member {name!r} already: reject the application")
+        require_own_names(node.view, application)
         cluster = node.view.cluster
         seen = self._seen(paths.CLUSTER, paths.MEMBERS + name, paths.ENROLMENTS + name)
         keys = await self._enclosed(application)
@@ -249,6 +252,33 @@ class Enrolment:
         return EnrolmentView(
             id=identifier, member=member, state=state, cluster=cluster, certificate=certificate
         )
+
+
+def require_own_names(view: View, application: Application) -> None:
+    """Raise Invalid or Taken if a certificate for the newcomer would also do for another member.
+
+    It is issued for the hosts of the addresses that the newcomer gives, and members are told apart
+    by the names in their certificates, which outlive a removal (no I/O).
+    """
+    name = application.member.lower()
+    others = {other.lower(): other for other in view.members if other.lower() != name}
+    for host in application.standing.hosts:
+        if host.lower() in others:
+            raise Invalid(
+                f"{others[host.lower()]!r} is a member's name: give addresses by IP or another host"
+            )
+    for other in others.values():
+        if name in _names(view.members[other]):
+            raise Taken(
+                f"{other!r} has a certificate for the name {application.member!r}: join under"
+                " another name"
+            )
+
+
+def _names(member: MemberRecord) -> set[str]:
+    certificate = x509.load_pem_x509_certificate(member.certificate.encode())
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return {name.lower() for name in names.get_values_for_type(x509.DNSName)}
 
 
 def member_fingerprint(member: MemberRecord) -> str:

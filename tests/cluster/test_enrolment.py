@@ -229,6 +229,35 @@ async def test_a_name_that_is_taken_is_refused(
         await enrolment.ask(members.newcomer("x").application(invitation), invitation.secret)
 
 
+async def test_nobody_gets_a_certificate_for_another_members_name(
+    members: Members, founder: Node, enrolment: Enrolment, invitations: Invitations
+) -> None:
+    # The hosts of the addresses that it gives are names of its certificate.
+    invitation = await invitations.invite(NAME, 60, "alice")
+    newcomer = members.newcomer(NAME)
+    borrowed = newcomer.application(invitation, host="Worker-1")
+    with pytest.raises(Invalid, match="'worker-1' is a member's name"):
+        await enrolment.ask(borrowed, invitation.secret)
+    own = newcomer.application(invitation, host=NAME)
+    asked = await enrolment.ask(own, invitation.secret)
+    await enrolment.approve(NAME, asked.id)
+
+
+async def test_nobody_takes_a_name_that_another_members_certificate_has(
+    members: Members, founder: Node, enrolment: Enrolment, invitations: Invitations
+) -> None:
+    first = await invitations.invite(NAME, 60, "alice")
+    asked = await enrolment.ask(
+        members.newcomer(NAME).application(first, host="rack-7"), first.secret
+    )
+    # Decided on when it is approved too: until then both wait.
+    second = await invitations.invite("rack-7", 60, "alice")
+    other = await enrolment.ask(members.newcomer("rack-7").application(second), second.secret)
+    await enrolment.approve(NAME, asked.id)
+    with pytest.raises(Taken, match=f"{NAME!r} has a certificate for the name 'rack-7'"):
+        await enrolment.approve("rack-7", other.id)
+
+
 async def test_another_member_can_take_and_approve_it(members: Members, founder: Node) -> None:
     second = await members.join(NAME)
     enclosed = second.view.raw(paths.CLUSTER_KEYS)[f"{paths.CLUSTER_KEYS}1/{NAME}"]

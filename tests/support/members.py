@@ -69,14 +69,16 @@ class Newcomer:
     key: ec.EllipticCurvePrivateKey
     token: SoftwareToken
 
-    def application(self, invitation: Invitation, *, port: int = 2407) -> Application:
+    def application(
+        self, invitation: Invitation, *, port: int = 2407, host: str = "127.0.0.2"
+    ) -> Application:
         return Application.make(
             self.key,
             invitation=invitation.id,
             member=invitation.member,
             token="software",
             transport=published(self.token.transport),
-            standing=Standing(zone="b", address=f"127.0.0.2:{port}", api="127.0.0.2:8443"),
+            standing=Standing(zone="b", address=f"{host}:{port}", api=f"{host}:8443"),
         )
 
 
