@@ -3,6 +3,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
+from support.commands import Commands, Running, found
 
 from offload.cli import state
 from offload.token.sealing import Cost
@@ -28,3 +30,48 @@ def made_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def state_directory(made_state: Path, tmp_path: Path) -> Path:
     """A state directory of the test's own."""
     return Path(shutil.copytree(made_state, tmp_path / "state"))
+
+
+@pytest.fixture(scope="session")
+def made_cluster(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cluster's directory that tests copy."""
+    directory = tmp_path_factory.mktemp("founded") / "cluster"
+    found(directory)
+    return directory
+
+
+@pytest.fixture
+def cluster(made_cluster: Path, tmp_path: Path) -> Path:
+    """A cluster's directory of the test's own."""
+    return Path(shutil.copytree(made_cluster, tmp_path / "cluster"))
+
+
+@pytest.fixture
+def embedded(
+    cluster: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Commands]:
+    """Commands that act in this process, on `cluster`."""
+    monkeypatch.setattr("offload.observe.log.configure", lambda *_: None)
+    with structlog.testing.capture_logs():
+        yield Commands(capsys, "-c", str(cluster / "worker.toml"))
+
+
+@pytest.fixture(scope="module")
+def running(made_cluster: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A worker that serves REST to the tests of a file."""
+    directory = tmp_path_factory.mktemp("running") / "cluster"
+    shutil.copytree(made_cluster, directory)
+    with structlog.testing.capture_logs(), Running(directory) as made:
+        yield made
+
+
+@pytest.fixture
+def officer(running: Running, capsys: pytest.CaptureFixture[str]) -> Commands:
+    """Commands of an officer, who asks `running`."""
+    return Commands(capsys, "--client", str(running.directory / "client.toml"))
+
+
+@pytest.fixture
+def key_user(running: Running, capsys: pytest.CaptureFixture[str]) -> Commands:
+    """Commands of a key user, who asks `running`."""
+    return Commands(capsys, "--client", str(running.directory / "client-kim.toml"))
