@@ -93,6 +93,8 @@
     return make("time", { datetime: iso }, iso.slice(0, 10) + " " + iso.slice(11, 19) + " UTC");
   }
 
+  const day = (text) => make("time", { datetime: text, title: text }, text.slice(0, 10));
+
   function lasted(seconds) {
     return seconds < 1 ? Math.round(seconds * 1000) + " ms" : seconds.toFixed(1) + " s";
   }
@@ -462,6 +464,11 @@
     return key.generation > current.generation && PROMISED.includes(key.state) ? "next" : "former";
   }
 
+  function generationOf(key, keys) {
+    const which = key.current ? "current" : standing(key, keys);
+    return which && key.purpose !== "authority" ? which + " generation" : which;
+  }
+
   function keysFrame() {
     const form = make("form", { class: "filters", role: "search", "aria-label": "Filter keys" },
       field("label", "Label", "www or www*"), choice("state", "State", STATES),
@@ -554,14 +561,15 @@
     return [
       make("div", { class: "row between title" },
         make("div", { class: "row" }, make("h1", { class: "name" }, nameOf(key)), ...state(key),
-          quiet(key.current ? "current generation" : standing(key, keys))),
+          quiet(generationOf(key, keys))),
         make("div", { class: "row" }, buttons(key))),
       rotation ? rotationCard(rotation, keys) : null,
       make("div", { class: "columns" },
         make("section", { class: "card" }, make("h2", null, "Key"), facts(keyFacts(key))),
         make("div", null,
           make("section", { class: "card" }, make("h2", null, "Replication"),
-            make("p", null, copies(key), " copies needed. ", replicationText(key)), chips(key)),
+            make("p", null, key.replicated ? [copies(key), " copies. "] : "", replicationText(key)),
+            chips(key)),
           make("section", { class: "card" }, make("h2", null, "Generations"),
             make("ul", { class: "stacked" }, keys.map((one) => make("li", { class: "row" },
               linked(one, keys), badge(one.state))))))),
@@ -581,7 +589,7 @@
   function replicationText(key) {
     const { due, short } = replication(key);
     if (!key.replicated) return "It lives on " + key.home + " alone: its owner wanted no copies.";
-    if (short) return "It is short of workers: one more failure may leave it unusable.";
+    if (short) return "Fewer workers have it than the cluster's policy promises.";
     return due.length ? "Enough, though not every worker has it yet." : "";
   }
 
@@ -672,7 +680,7 @@
     return [one.name, badge(one.alive ? "alive" : "not alive"), one.token, String(one.capacity),
       String(one.keys_held),
       one.keys_missing ? make("span", { class: "badge warn" }, String(one.keys_missing)) : "0",
-      code(one.address), code(one.api), one.joined ? when(one.joined) : "",
+      code(one.address), code(one.api), one.joined ? day(one.joined) : "",
       make("details", { "data-id": "fingerprint " + one.name }, make("summary", null, "show"),
         code(grouped(one.fingerprint)))];
   }

@@ -119,7 +119,7 @@ async def filtered(page: Page) -> None:
 
 async def rotation(page: Page) -> None:
     await page.click("www@2")
-    await page.shows("Rotation from www@1 to www@2", "Waiting:", "It is short of workers")
+    await page.shows("Rotation from www@1 to www@2", "Waiting:", "Fewer workers have it than")
     assert await page.text("[aria-current=step]") == "replicating"
 
 
@@ -151,7 +151,8 @@ async def test_officers_see_what_waits_and_nothing_they_may_not(tmp_path: Path, 
         await page.shows("1 of 2 officers", "You have signed; others have to.")
         await enrolments(cluster, page)
         await suspended_with_approval(cluster, page)
-        await not_for_officers(cluster, page)
+        await not_for_officers(page)
+        await over(cluster, page)
 
 
 async def waiting(cluster: ConsoleCluster) -> str:
@@ -184,10 +185,18 @@ async def suspended_with_approval(cluster: ConsoleCluster, page: Page) -> None:
     assert cluster.key("shop").state is State.SUSPENDED
 
 
-async def not_for_officers(cluster: ConsoleCluster, page: Page) -> None:
+async def not_for_officers(page: Page) -> None:
     await page.click("Audit")
     await page.shows("The role officer does not cover audit.show")
     assert not [url for url in page.requests if "/v1/audit" in url]
+
+
+async def over(cluster: ConsoleCluster, page: Page) -> None:
+    await page.click("Keys")
+    await page.shows("worker-1")
+    cluster.base.clock.forward(901)
+    await page.shows("Signed out: the token is over")
+    assert "worker-1" not in await page.text()
 
 
 async def test_with_a_certificate_nobody_signs_in(tmp_path: Path, pki: PKI) -> None:
@@ -199,9 +208,52 @@ async def test_with_a_certificate_nobody_signs_in(tmp_path: Path, pki: PKI) -> N
         await page.shows("ada, auditor", "key.create", "key.rotate", "countersigned")
         assert "Sign out" not in await page.text("header")
         assert "verified" in await row(page, "worker-1")
-        for view in ("Keys", "Members 1", "Approvals", "Audit"):
-            await page.click(view)
-            await page.until(
-                "document.querySelector('main h1') && document.querySelector('main .card')"
-            )
-            assert await page.run("document.documentElement.scrollWidth") <= 360
+        await fits_and_reads_well(page)
+        await pauses_while_hidden(page)
+
+
+async def fits_and_reads_well(page: Page) -> None:
+    for view in ("Keys", "Members 1", "Approvals", "Audit"):
+        await page.click(view)
+        await page.until(f"document.querySelector('h1').innerText === {view.split()[0]!r}")
+        await page.until("document.querySelector('main .card')")
+        assert await page.run("document.documentElement.scrollWidth") <= 360
+        for scheme in ("light", "dark"):
+            await page.colours(scheme)
+            assert await page.run(FAINT) == []
+
+
+async def pauses_while_hidden(page: Page) -> None:
+    hide = "Object.defineProperty(document, 'hidden', {value: %s, configurable: true})"
+    await page.run(hide % "true")
+    asked = len(page.requests)
+    await page.click("Keys")
+    await page.until("document.querySelector('h1').innerText === 'Keys'")
+    assert page.requests[asked:] == []
+    await page.run(hide % "false")
+    await page.run("void document.dispatchEvent(new Event('visibilitychange'))")
+    await page.shows("www@1")
+
+
+# Texts whose contrast is below 4.5 (WCAG 2.2, 1.4.3), but for what is disabled.
+FAINT = """(() => {
+  const canvas = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+  const painted = (colours) => {
+    canvas.clearRect(0, 0, 1, 1);
+    for (const colour of colours) { canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1); }
+    return canvas.getImageData(0, 0, 1, 1).data;
+  };
+  const linear = (value) => value <= 10.3 ? value / 3294.6 : ((value / 255 + .055) / 1.055) ** 2.4;
+  const luminance = ([r, g, b]) => .2126 * linear(r) + .7152 * linear(g) + .0722 * linear(b);
+  const faint = (one) => {
+    const grounds = [];
+    for (let at = one; at; at = at.parentElement)
+      grounds.unshift(getComputedStyle(at).backgroundColor);
+    const [a, b] = [luminance(painted(grounds)),
+      luminance(painted([...grounds, getComputedStyle(one).color]))];
+    return (Math.max(a, b) + .05) / (Math.min(a, b) + .05) < 4.5;
+  };
+  return [...document.querySelectorAll("body *")].filter((one) => one.checkVisibility()
+    && !one.disabled && [...one.childNodes].some((node) => node.nodeType === 3 && node.data.trim())
+    && faint(one)).map((one) => one.outerHTML);
+})()"""
