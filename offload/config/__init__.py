@@ -1,7 +1,7 @@
 """One TOML file -> validated, immutable settings.
 
 Nouns: `Settings` (the whole file) with `Log`, `Frontend` (`Pool`, `Site`, `Backend`,
-`FrontendCluster`) and `Worker` (`TokenSettings`, `FrontendGrant`, `WorkerCluster`);
+`FrontendCluster`, `Limits`) and `Worker` (`TokenSettings`, `FrontendGrant`, `WorkerCluster`);
 `CatalogueSettings`, where a cluster keeps what its members agree on; `Address`, where something
 listens or is reached; `Identity`, a certificate and key for mutual TLS. `load()` reads a file, lays
 the environment over it, validates it, and raises `ConfigurationError`, which names file, key and
@@ -22,6 +22,7 @@ from offload.config.cluster import (
 from offload.config.frontend import Frontend, Pool, Site, WorkerAddress
 from offload.config.host import site_name
 from offload.config.identity import Identity
+from offload.config.limits import Caps, Limits, SourceCaps
 from offload.config.loading import load
 from offload.config.log import Log
 from offload.config.model import Model
@@ -32,9 +33,9 @@ from offload.config.token import Pkcs11TokenSettings, SoftwareTokenSettings, Tok
 from offload.config.worker import FrontendGrant, Worker
 
 __all__ = [
-    "APPLICATION_PROTOCOLS", "GROUPS", "Address", "Backend", "CatalogueSettings",
+    "APPLICATION_PROTOCOLS", "GROUPS", "Address", "Backend", "Caps", "CatalogueSettings",
     "ConfigurationError", "EtcdSettings", "Frontend", "FrontendCluster", "FrontendGrant",
-    "Identity", "Log", "Model", "Pkcs11TokenSettings", "Pool", "Problem", "Role", "Settings",
-    "Site", "SoftwareTokenSettings", "SqliteSettings", "TokenSettings", "Worker", "WorkerAddress",
-    "WorkerCluster", "load", "site_name",
+    "Identity", "Limits", "Log", "Model", "Pkcs11TokenSettings", "Pool", "Problem", "Role",
+    "Settings", "Site", "SoftwareTokenSettings", "SourceCaps", "SqliteSettings", "TokenSettings",
+    "Worker", "WorkerAddress", "WorkerCluster", "load", "site_name",
 ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Annotated, Literal, Self
 
@@ -11,6 +12,7 @@ from offload.config.address import Address, Backend
 from offload.config.cluster import FrontendCluster
 from offload.config.host import SiteName
 from offload.config.identity import Identity
+from offload.config.limits import Caps, Limits
 from offload.config.model import File, Model, Name, Seconds, refuse_repeats
 from offload.config.negotiation import ApplicationProtocol, Group
 
@@ -40,6 +42,11 @@ class WorkerAddress(Model):
 class Pool(Model):
     """How the front-end reaches its workers. `deadline` (seconds) bounds one signature.
 
+    max_ejected: the greatest share of the workers that may be left out for their faults at once.
+    hedge_budget: how many operations more than were asked for may be sent, as a share, to a second
+    worker when the first is late; 0 turns that off. outage_grace: seconds for which handshakes
+    wait while every worker is down; then they fail at once.
+
     With [frontend.cluster] `workers` may be empty: they come from the catalogue.
     """
 
@@ -48,6 +55,9 @@ class Pool(Model):
     deadline: Seconds = 5.0
     links: int = Field(default=1, ge=1, le=64)
     verify: Literal["sample", "all"] = "sample"
+    max_ejected: float = Field(default=0.5, ge=0, le=1)
+    hedge_budget: float = Field(default=0.05, ge=0, le=0.5)
+    outage_grace: Seconds = 0.8
     workers: tuple[WorkerAddress, ...] = ()
 
     @field_validator("workers")
@@ -77,6 +87,7 @@ class Site(Model):
     )
     tickets: bool = True
     proxy_protocol: bool = False
+    limits: Caps = Caps()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -100,7 +111,10 @@ def _certificates_or_keys(site: Site) -> str:
 
 
 class Frontend(Model):
-    """`[frontend]`. `processes` 0 means one for each core; timeouts are in seconds."""
+    """`[frontend]`. `processes` 0 means one for each core; timeouts are in seconds.
+
+    on_overload: how clients are refused whose handshake no worker can sign in time.
+    """
 
     listen: tuple[Address, ...] = Field(min_length=1)
     processes: int = Field(default=0, ge=0, le=1024)
@@ -109,9 +123,16 @@ class Frontend(Model):
     handshake_timeout: Seconds = 10.0
     idle_timeout: Seconds = 300.0
     drain_timeout: Seconds = 30.0
+    on_overload: Literal["alert", "reset"] = "alert"
+    limits: Limits = Limits()
     pool: Pool
     cluster: FrontendCluster | None = None
     sites: tuple[Site, ...] = Field(min_length=1)
+
+    @property
+    def process_count(self) -> int:
+        """How many serving processes there are."""
+        return self.processes or len(os.sched_getaffinity(0))
 
     @field_validator("listen")
     @classmethod

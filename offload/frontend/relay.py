@@ -15,6 +15,7 @@ from offload.tls.session import Facts, Session, TLSError
 
 if TYPE_CHECKING:
     from offload.frontend.backends import Backend
+    from offload.frontend.limits import Admission
     from offload.frontend.server import Server
     from offload.frontend.service import Service
     from offload.observe.tally import Tally
@@ -50,6 +51,7 @@ class Relay(asyncio.BufferedProtocol):
         "_session",
         "_tried",
         "active",
+        "admission",
         "facts",
         "server_name",
         "write",
@@ -63,6 +65,7 @@ class Relay(asyncio.BufferedProtocol):
         session: Session,
         facts: Facts,
         server_name: str | None,
+        admission: Admission,
     ) -> None:
         self._server = server
         self._service = service
@@ -82,6 +85,7 @@ class Relay(asyncio.BufferedProtocol):
         self.active = server.now
         self.facts = facts
         self.server_name = server_name
+        self.admission = admission
 
     def start(self) -> None:
         """Take over the client's transport; the backend is connected once it has something to do.

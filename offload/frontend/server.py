@@ -27,6 +27,7 @@ from offload.frontend.directory.file import DirectoryFile
 from offload.frontend.directory.follower import Follower
 from offload.frontend.directory.picture import Picture
 from offload.frontend.directory.trust import read_authority
+from offload.frontend.limits import Limits, Refusal
 from offload.frontend.relay import Relay
 from offload.frontend.service import Service, Services, count_failed_handshake
 from offload.frontend.timeouts import TimeoutQueue
@@ -84,7 +85,8 @@ class Server:
         self.inbox = memoryview(bytearray(_READ_SIZE))
         self.verification = Verification(settings.pool.verify, random)
         self._loop = loop
-        self._services = Services(sites, random)
+        self._limits = Limits(settings.limits, settings.process_count)
+        self._services = Services(sites, random, self._limits)
         self._handshakes: TimeoutQueue[ClientConnection] = TimeoutQueue(settings.handshake_timeout)
         self._relays: TimeoutQueue[Relay] = TimeoutQueue(
             settings.idle_timeout, granularity=1.0, last_active=attrgetter("active")
@@ -155,11 +157,17 @@ class Server:
         self._accepted.pending += 1
         self._in_handshake.value += 1
 
+    def admit(self, connection: ClientConnection) -> Refusal | None:
+        """Count a connection in, or say which limit it would break."""
+        address = connection.client_ip() if self._limits.by_source else None
+        return self._limits.admit(connection.admission, address, self.clock())
+
     def closed(self, connection: ClientConnection) -> bool:
         """The connection leaves its handshake; False if it had left it before."""
         if connection not in self._handshakes:
             return False
         self._handshakes.discard(connection)
+        connection.admission.shaken()
         self._in_handshake.value -= 1
         self._settle()
         return True
@@ -188,6 +196,7 @@ class Server:
         self._silent.discard(relay)
         self._connecting.discard(relay)
         self._relays.discard(relay)
+        relay.admission.leave()
         self._in_relay.value -= 1
         self._settle()
 
@@ -218,6 +227,12 @@ class Server:
             server_name=connection.server_name,
             client=connection.client_name(),
         )
+
+    def count_refused(self, service: Service | None, refusal: Refusal) -> None:
+        """Count a connection that a limit kept out. Under attack there is no line for each."""
+        count_failed_handshake(service, "limit")
+        metrics.CONNECTIONS_REFUSED.labels(refusal.scope, refusal.limit).inc()
+        self.log.debug("connection refused", scope=refusal.scope, limit=refusal.limit)
 
     def count_error(self, reason: str) -> None:
         """Count a connection that an error ended after its handshake."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from random import Random
 
 from offload.frontend.backends import Backend, Backends
+from offload.frontend.limits import Account, Limits
 from offload.observe import metrics
 from offload.observe.tally import Tally
 from offload.tls.session import Facts
@@ -22,6 +23,7 @@ class Service:
     __slots__ = (
         "_completed",
         "_seconds",
+        "account",
         "backends",
         "client_speaks_first",
         "request_bytes",
@@ -29,8 +31,10 @@ class Service:
         "site",
     )
 
-    def __init__(self, site: Site, random: Random) -> None:
+    def __init__(self, site: Site, random: Random, account: Account | None = None) -> None:
+        """`account` counts its clients, where the site has limits of its own."""
         self.site = site
+        self.account = account
         self.backends = Backends(site.settings.backends, random)
         self.request_bytes = metrics.BYTES.labels(site.name, "request")
         self.response_bytes = metrics.BYTES.labels(site.name, "response")
@@ -67,11 +71,13 @@ class Service:
 class Services:
     """All sites of this process, found by server name as `Sites` finds them."""
 
-    def __init__(self, sites: Sites, random: Random) -> None:
+    def __init__(self, sites: Sites, random: Random, limits: Limits) -> None:
         self._sites = sites
         self._random = random
         self._canaries: tuple[Site, ...] = ()
-        self._by_site = {id(site): Service(site, random) for site in sites.all}
+        self._by_site = {
+            id(site): Service(site, random, limits.site(site.settings.limits)) for site in sites.all
+        }
 
     def choose(self, server_name: str | None) -> Service | None:
         """The service for a name; None where no site has it and there is no default."""

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import gc
 import math
-import os
 import platform
 import resource
 import select
@@ -295,7 +294,7 @@ def _run(settings: Settings, serve: Serve | None, build: Build, signals: Signals
     frontend = settings.frontend
     if frontend is None:
         raise StartError("the configuration has no [frontend] table; add one")
-    count = frontend.processes or len(os.sched_getaffinity(0))
+    count = frontend.process_count
     _raise_descriptor_limit()
     _forbid_core_dumps()
     built = build(frontend)

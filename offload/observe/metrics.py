@@ -50,6 +50,12 @@ CONNECTIONS: Final = GaugeFamily(
 CONNECTIONS_ACCEPTED: Final = CounterFamily(
     REGISTRY, "offload_connections_total", "Client connections accepted."
 )
+CONNECTIONS_REFUSED: Final = CounterFamily(
+    REGISTRY,
+    "offload_connections_refused_total",
+    "Client connections refused, by the limit they would have broken.",
+    "scope", "limit",
+)  # fmt: skip
 CONNECTION_ERRORS: Final = CounterFamily(
     REGISTRY,
     "offload_connection_errors_total",
@@ -114,6 +120,20 @@ POOL_MEASURED_RATE: Final = GaugeFamily(
     "worker",
     mode="livemostrecent",
 )
+POOL_SHARE: Final = GaugeFamily(
+    REGISTRY,
+    "offload_pool_share",
+    "Chance with which a worker is a candidate for an operation: 0 while ejected or down, then"
+    " growing to 1; the least of all processes.",
+    "worker",
+    mode="livemin",
+)
+POOL_EJECTIONS: Final = CounterFamily(
+    REGISTRY,
+    "offload_pool_ejections_total",
+    "Times that a process stopped asking a worker for a while, by reason.",
+    "worker", "reason",
+)  # fmt: skip
 
 # Front-end: its cluster
 POOL_MEMBERS: Final = GaugeFamily(

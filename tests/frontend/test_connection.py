@@ -22,7 +22,7 @@ from support.serving import (
     signed,
 )
 
-from offload.config import FrontendCluster, SqliteSettings
+from offload.config import Caps, FrontendCluster, Limits, SourceCaps, SqliteSettings
 from offload.keys.algorithm import Algorithm
 from offload.keys.identifier import subject_key_identifier
 from offload.observe import metrics
@@ -407,3 +407,46 @@ async def test_every_signature_is_checked_when_all_are(start: Start) -> None:
     liar(running, None)
     (await TLSClient.connect(running)).close()
     assert len(running.pool.bad) == 1
+
+
+# limits
+
+
+async def test_source_beyond_its_connections_is_reset_and_counted(
+    start: Start, echo: WebBackend
+) -> None:
+    limits = Limits(source=SourceCaps(connections=1))
+    running = await start({**DEFAULT, "backends": (echo.address,)}, limits=limits, processes=1)
+    refused = Growth(metrics.CONNECTIONS_REFUSED, "source", "connections")
+    outcome = failed("none", "limit")
+    first = await TLSClient.connect(running)
+    with pytest.raises(ConnectionResetError):
+        await (await Stream.connect(running)).rest()
+    assert (refused.value, outcome.value, running.server.connections) == (1, 1, 1)
+    await first.send(b"ping")
+    assert await first.exactly(4) == b"ping"
+    first.close()
+    await running.server.until_empty()
+    (await TLSClient.connect(running)).close()
+
+
+async def test_site_beyond_its_rate_is_reset_and_others_are_served(start: Start) -> None:
+    rate = Caps(handshakes_per_second=0.001)
+    running = await start({**NAMED, "limits": rate}, {"names": ("other.test",)}, processes=1)
+    refused = Growth(metrics.CONNECTIONS_REFUSED, "site", "rate")
+    (await TLSClient.connect(running)).close()
+    with pytest.raises(ConnectionResetError):
+        await TLSClient.connect(running)
+    assert refused.value == 1
+    (await TLSClient.connect(running, server_name=b"other.test")).close()
+
+
+async def test_handshake_that_fails_leaves_its_place_to_the_next(start: Start) -> None:
+    running = await start(NAMED, limits=Limits(handshakes=1), processes=1)
+    stalled = await Stream.connect(running)
+    await running.server.until(lambda: running.server.connections)
+    with pytest.raises(ConnectionResetError):
+        await (await Stream.connect(running)).rest()
+    stalled.close()
+    await running.server.until_empty()
+    (await TLSClient.connect(running)).close()

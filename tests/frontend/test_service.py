@@ -6,6 +6,8 @@ import pytest
 from support.pki import Issued
 from support.serving import Growth, settings
 
+from offload.config import Limits as LimitSettings
+from offload.frontend.limits import Limits
 from offload.frontend.service import Service, Services, count_failed_handshake
 from offload.observe import metrics
 from offload.tls.session import Facts
@@ -17,7 +19,8 @@ FACTS = Facts("TLSv1.3", "TLS_AES_128_GCM_SHA256", "X25519", False, "h2")
 @pytest.fixture
 def services(issued: Issued) -> Services:
     sites = {"names": ("service.test",)}, {"names": ("*.other.test",)}, {"default": True}
-    return Services(Sites.from_settings(settings(issued, *sites).sites), Random(1))
+    limits = Limits(LimitSettings(), 1)
+    return Services(Sites.from_settings(settings(issued, *sites).sites), Random(1), limits)
 
 
 def chosen(services: Services, name: str | None) -> Service:
@@ -40,7 +43,7 @@ def test_services_are_found_as_their_sites_are(services: Services) -> None:
 
 def test_without_a_default_a_name_may_have_no_service(issued: Issued) -> None:
     sites = Sites.from_settings(settings(issued, {"names": ("service.test",)}).sites)
-    assert Services(sites, Random(1)).choose("unknown.test") is None
+    assert Services(sites, Random(1), Limits(LimitSettings(), 1)).choose("unknown.test") is None
 
 
 def test_all_services_are_listed(services: Services) -> None:
