@@ -150,6 +150,9 @@ def changes(view: View, member: str, changed: Collection[str]) -> Changes:
     for path in changed:
         if path.startswith(VERSIONED) and (version := view.version_of(path)):
             found[SEEN + path] = str(version).encode()
+        if path.startswith(VERSIONED) and not view.revision_of(path):
+            # Taken away by who runs the store, or lost: a member would have left a mark.
+            continue
         if path.startswith(paths.HOLDINGS):
             # Whether it is ours that changed matters for the key.
             path = paths.KEYS + path.removeprefix(paths.HOLDINGS).partition("/")[0]

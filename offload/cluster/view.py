@@ -1,7 +1,8 @@
 """Everything that stands in the catalogue, verified, in memory, and kept current by a watch.
 
 What no present member signed, what was moved to another path and what is older than what was seen
-there before never enters: the value before it stays, and `untrusted` tells.
+there before never enters: the value before it stays, and `untrusted` tells. So it is with a value
+of which no member signed that it is removed.
 """
 
 from __future__ import annotations
@@ -51,6 +52,8 @@ _PAGE = 1000
 _CHUNK = 250  # values that one thread verifies in one go: some 25 ms
 _LONGEST_WAIT = 5.0
 _LATER = (paths.HOLDINGS, paths.USAGE)
+# The marks of approvals go with their leases.
+_MARKED = tuple(path for path in VERSIONED if path != paths.APPROVALS)
 
 Callback = Callable[[Sequence[str]], None]
 
@@ -280,9 +283,8 @@ class View:
             changed += await self._take([one for one in events if not one.key.startswith(_LATER)])
             more = page.more and bool(page.entries)
             after = page.entries[-1].key if more else ""
-        for path in [path for path in self._revisions if path not in found]:
-            self._forget(path)
-            changed.append(path)
+        gone = [path for path in self._revisions if path not in found]
+        changed += [path for path in gone if self._forget(path)]
         self._loaded = members.revision
         self._told(self.revision, changed)
 
@@ -393,8 +395,7 @@ class View:
         """Take in one change; returns the paths that changed with it."""
         path = event.key
         if event.value is None:
-            self._forget(path)
-            return [path]
+            return [path] if self._forget(path) else []
         self._revisions[path] = event.revision
         try:
             if isinstance(result, str):
@@ -438,7 +439,8 @@ class View:
         """What was refused may be what the member just admitted signed."""
         changed = []
         for refused in list(self._refused.values()):
-            if not refused.event.key.startswith(paths.MEMBERS):
+            of_member = refused.event.key.startswith(paths.MEMBERS)
+            if refused.event.value is not None and not of_member:
                 result = self._open(refused.event)
                 if isinstance(result, Opened):
                     changed += self._install(refused.event, result)
@@ -448,15 +450,20 @@ class View:
         self._refused[event.key] = _Refused(reason, event)
         _log.warning("a value of the catalogue is refused", path=event.key, reason=reason)
 
-    def _forget(self, path: str) -> None:
-        self._revisions.pop(path, None)
+    def _forget(self, path: str) -> bool:
+        """Nothing stands there any more; returns whether that changes anything."""
+        known = self._revisions.pop(path, None) is not None
         self._refused.pop(path, None)
+        if path.startswith(_MARKED) and path in self._signers:
+            if self._contents.at(path) is not None:
+                # A member would have left its mark: who runs the store took it away.
+                self._refuse(Event(path, None, 0), f"no member signed that {path} is removed")
+            return False
         self._sealed.pop(path, None)
-        if self._signers.pop(path, None) is not None or path.startswith(UNSIGNED):
-            self._contents.put(path, None)
-        if path.startswith(paths.MEMBERS):
-            self._present = None
-            self._verifier.dismiss(path.removeprefix(paths.MEMBERS))
+        if self._signers.pop(path, None) is None and not path.startswith(UNSIGNED):
+            return known and path.startswith(FOREIGN)
+        self._contents.put(path, None)
+        return True
 
     def _told(self, revision: int, changed: Sequence[str]) -> None:
         """Wake who waits, and call back."""

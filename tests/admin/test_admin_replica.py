@@ -127,6 +127,13 @@ async def test_what_was_removed_is_removed_here(catalogue: FakeCatalogue, view: 
     assert changes(view, ME, [path]) == {path: None, SEEN + path: b"2"}
 
 
+async def test_what_is_missing_was_not_removed_by_a_member(
+    catalogue: FakeCatalogue, view: View
+) -> None:
+    # As in an earlier run it was there: serving goes on although the catalogue has lost it.
+    assert changes(view, ME, [PATH, "appliances/front-end"]) == {}
+
+
 async def test_what_nobody_signed_changes_nothing_here(
     catalogue: FakeCatalogue, view: View
 ) -> None:
@@ -174,9 +181,10 @@ async def test_a_later_run_knows_what_was_seen_and_clears_what_went(
     file.write({"appliances/gone": b"{}", SEEN + "appliances/gone": b"7"})
     again = WatchedFile(tmp_path / "replica.db")
     assert again.seen() == {"appliances/gone": 7}
+    await view.reached(await put(catalogue, OTHER, {"appliances/gone": removal(8)}))
     mirror = asyncio.create_task(Mirror(view, again, ME).run())
     await again.until(lambda: "appliances/gone" not in again.mirrored())
-    assert again.seen()["appliances/gone"] == 7
+    assert again.seen()["appliances/gone"] == 8
     mirror.cancel()
     await asyncio.wait([mirror])
     again.close()

@@ -93,11 +93,11 @@ async def test_follows_changes_and_tells_of_them(catalogue: FakeCatalogue, view:
     told: list[Sequence[str]] = []
     end = view.subscribe(told.append)
     await reached(view, await put(catalogue, "a", {USER: user()}))
-    await reached(view, await catalogue.commit([Delete(USER)]))
+    await reached(view, await put(catalogue, "a", {USER: removal(2)}))
     assert told == [[USER], [USER]]
     assert view.users == {}
     end()
-    await reached(view, await put(catalogue, "a", {USER: user()}))
+    await reached(view, await put(catalogue, "a", {USER: user(3)}))
     assert len(told) == 2
 
 
@@ -171,6 +171,37 @@ async def test_a_removal_is_remembered(catalogue: FakeCatalogue) -> None:
     await reached(view, await put(catalogue, "a", {USER: user(3)}))
     assert view.users == {}
     await view.close()
+
+
+async def test_what_is_taken_away_without_a_signature_stays(catalogue: FakeCatalogue) -> None:
+    # Members leave a mark where they remove such things: this is the doing of who runs the store.
+    view = await View.open(catalogue, verifier())
+    told: list[Sequence[str]] = []
+    view.subscribe(told.append)
+    entry = await catalogue.get(paths.CLUSTER)
+    assert entry is not None
+    await reached(view, await put(catalogue, "b", {USER: user()}))
+    gone = [paths.CLUSTER, "members/b", USER]
+    await reached(view, await catalogue.commit([Delete(path) for path in gone]))
+    assert (view.cluster, view.present) == (cluster_record(), ("a", "b"))
+    assert view.users["olga"] == user()
+    assert sorted(view.untrusted) == sorted(gone)
+    assert view.revision_of(USER) == 0 < view.version_of(USER)
+    await reached(view, await put(catalogue, "b", {USER: user(2, "auditor")}))
+    await reached(view, await catalogue.commit([Put(paths.CLUSTER, entry.value)]))
+    assert view.users["olga"].role == "auditor"
+    assert list(view.untrusted) == ["members/b"]
+    assert told == [[USER], [USER], [paths.CLUSTER]]
+    await view.close()
+
+
+async def test_what_never_entered_does_not_leave(catalogue: FakeCatalogue, view: View) -> None:
+    told: list[Sequence[str]] = []
+    view.subscribe(told.append)
+    await catalogue.commit([Put("keys/no key", b"{}"), Put("holdings/none", b"{}")])
+    await reached(view, await catalogue.commit([Delete("keys/no key"), Delete("holdings/none")]))
+    assert told == []
+    assert view.untrusted == {}
 
 
 async def test_versions_of_an_earlier_run_count(catalogue: FakeCatalogue) -> None:
