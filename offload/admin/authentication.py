@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import math
+import time
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from aiohttp import web
 
-from offload.admin.problem import UNAUTHENTICATED, Problem
+from offload.admin.problem import TOO_MANY, UNAUTHENTICATED, Problem
+from offload.admin.rate import Bucket
 from offload.admin.tls import client_fingerprint
 from offload.catalogue.records import UserRecord
 from offload.cluster.actor import Actor
 from offload.cluster.bearer import Bearers
 from offload.cluster.view import View
 from offload.keys.role import Role
+
+BURST: Final = 100.0
+PER_SECOND: Final = 5.0
 
 _CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="offload"'}
 
@@ -29,8 +36,13 @@ class NetworkAuthenticator:
     catalogue at that moment: who was removed is nobody at once.
     """
 
-    def __init__(self, view: View, bearers: Bearers) -> None:
+    def __init__(
+        self, view: View, bearers: Bearers, *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._view, self._bearers = view, bearers
+        self._monotonic = monotonic
+        # What costs us something and has nothing to show: it may come so often and no more.
+        self._futile = Bucket(BURST, PER_SECOND, monotonic())
 
     async def actor(self, request: web.Request) -> Actor:
         """Raises Problem and CatalogueError."""
@@ -46,6 +58,8 @@ class NetworkAuthenticator:
         scheme, _, token = authorization[0].partition(" ")
         if len(authorization) > 1 or scheme.lower() != "bearer" or not token:
             raise _nobody("the header Authorization is not 'Bearer TOKEN'")
+        if not self._bearers.seen(token.strip()):
+            self._hold_back()
         user = await self._bearers.user(token.strip())
         if user is None:
             raise _nobody("the token is over, or it never was one")
@@ -57,8 +71,16 @@ class NetworkAuthenticator:
                 return _actor(user, "certificate")
         for appliance in self._view.appliances.values():
             if appliance.fingerprint == fingerprint:
+                # All that it asks for is refused, and recorded.
+                self._hold_back()
                 return Actor(appliance.name, Role.APPLIANCE)
         raise _nobody("the certificate is not that of a user of this cluster")
+
+    def _hold_back(self) -> None:
+        wait = self._futile.take(self._monotonic())
+        if wait:
+            headers = {"Retry-After": str(math.ceil(wait))}
+            raise Problem(TOO_MANY, "too many ask for what is refused", headers=headers)
 
 
 class LocalAuthenticator:

@@ -60,6 +60,12 @@ class Bearers:
         await node.write({}, also=[Put(path, value, lease)], checks=[Unchanged(path, 0)])
         return Bearer(token, expires)
 
+    def seen(self, token: str) -> bool:
+        """Whether there may be such a token, as far as our view has come; one that another member
+        made a moment ago is not seen yet.
+        """
+        return bool(self._node.view.revision_of(_path(token)))
+
     async def user(self, token: str) -> UserRecord | None:
         """Whose token it is; None if it is over, its user is gone or it never was one.
 
@@ -83,4 +89,4 @@ class Bearers:
 
 
 def _path(token: str) -> str:
-    return paths.TOKENS + sha256(token.encode()).hexdigest()
+    return paths.TOKENS + sha256(token.encode(errors="replace")).hexdigest()

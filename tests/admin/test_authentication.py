@@ -7,8 +7,10 @@ import pytest
 from support.pki import PKI
 from support.rest import Rest, served
 
+from offload.admin.authentication import BURST
 from offload.admin.problem import MEDIA_TYPE
 from offload.catalogue import paths
+from offload.cluster.bearer import PREFIX
 
 
 @pytest.fixture
@@ -42,6 +44,28 @@ async def test_a_token_counts_before_the_certificate(rest: Rest) -> None:
 @pytest.mark.parametrize("value", ["", "Bearer", "Bearer ", "Bearer offload_x", "Basic a2ltOng="])
 async def test_a_wrong_token_is_not_made_up_for_by_a_certificate(rest: Rest, value: str) -> None:
     assert await session(rest, "olga", Authorization=value) == 401
+
+
+async def test_strangers_cannot_have_the_catalogue_searched_at_will(rest: Rest) -> None:
+    known = f"Bearer {await token(rest, 'kim')}"
+    answers = [
+        await session(rest, Authorization=f"Bearer {PREFIX}{number}")
+        for number in range(int(BURST) + 5)
+    ]
+    assert answers[0] == 401
+    assert answers[-1] == 429
+    assert (await session(rest, Authorization=known))["name"] == "kim"
+    assert (await session(rest, "olga"))["name"] == "olga"
+
+
+async def test_a_front_end_cannot_fill_the_audit_log(rest: Rest) -> None:
+    answers = [
+        (await rest.ask("front", "POST", "/v1/keys/www/suspend")).status
+        for _ in range(int(BURST) + 5)
+    ]
+    assert (answers[0], answers[-1]) == (403, 429)
+    assert len(rest.audit.records) <= BURST + 5
+    assert (await session(rest, "kim"))["name"] == "kim"
 
 
 async def test_who_was_removed_is_nobody_at_once(rest: Rest) -> None:

@@ -45,9 +45,16 @@ async def test_the_catalogue_never_holds_a_token(
     assert secret not in repr(bearer)
 
 
-@pytest.mark.parametrize("token", ["", "offload_", "offload_x", "x", "offload_\N{SNOWMAN}"])
+@pytest.mark.parametrize(
+    "token", ["", "offload_", "offload_x", "x", "offload_\N{SNOWMAN}", "offload_\udcff"]
+)
 async def test_what_is_no_token_is_nobodys(bearers: Bearers, token: str) -> None:
+    assert not bearers.seen(token)
     assert await bearers.user(token) is None
+
+
+async def test_a_token_that_was_made_is_seen(bearers: Bearers, kim: UserRecord) -> None:
+    assert bearers.seen((await bearers.mint(kim, 60)).token)
 
 
 async def test_a_token_ends(rest: Rest, bearers: Bearers, kim: UserRecord) -> None:
