@@ -1,9 +1,16 @@
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from support.commands import Commands
+from support.pki import pem, shared_key
 
 from offload.cli import main
+from offload.cluster.authority import Authority
+from offload.cluster.profile import CertificateProfile
 
 
 @pytest.mark.parametrize("key", ["localhost-p256", "localhost-rsa"])
@@ -54,3 +61,33 @@ def test_a_broken_token_gives_no_certificate(
     output, errors = capsys.readouterr()
     assert output == ""
     assert errors.startswith("offload: error: the token's signature does not verify\n")
+
+
+def test_a_cluster_key_s_certificate(embedded: Commands, tmp_path: Path) -> None:
+    key = shared_key("p-256")
+    path = tmp_path / "key.pem"
+    path.write_bytes(pem(key))
+    embedded("key", "import", "www", path)
+    request = x509.load_pem_x509_csr(
+        "\n".join(embedded("certificate", "request", "www", "-n", "www.example.org")).encode()
+    )
+    assert request.public_key() == key.public_key()
+    assert request.is_signature_valid
+    shown = embedded.json("certificate", "request", "www", "-n", "www.example.org")
+    assert shown["request"].startswith("-----BEGIN CERTIFICATE REQUEST-----")
+    chain = tmp_path / "chain.pem"
+    made = Authority.create("ca", datetime.now(UTC)).issue(
+        key.public_key(), ["www.example.org"], CertificateProfile.SERVER, datetime.now(UTC), 30
+    )
+    chain.write_bytes(made.public_bytes(Encoding.PEM))
+    installed = embedded("certificate", "install", "www", chain)
+    assert installed == ["installed the certificate of 'www'"]
+    embedded("key", "create", "other")
+    assert embedded.refused("certificate", "install", "other", chain).startswith("offload: error: ")
+    chain.write_bytes(b"\xff")
+    assert "is not PEM" in embedded.refused("certificate", "install", "www", chain)
+
+
+def test_a_cluster_key_signs_its_own_certificate_in_a_rotation(embedded: Commands) -> None:
+    errors = embedded.refused("certificate", "self-sign", "www", "-n", "a.example")
+    assert "offload key rotate www --issue self-signed" in errors

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from support.commands import Commands
 
 from offload.cli import main
 from offload.keys.identifier import subject_key_identifier
@@ -49,3 +50,56 @@ def test_create_tells_programs_what_it_made(
     made = json.loads(line)
     assert (made["label"], made["algorithm"]) == ("www", "p-384")
     assert any(row.endswith(made["id"]) for row in said(capsys, "list", "-c", config))
+
+
+def test_a_key_of_a_cluster(embedded: Commands) -> None:
+    (line,) = embedded("key", "create", "www", "--site", "*.example.org", "--audit-signatures")
+    assert line.startswith("created p-256 key 'www@1', active, on 1 of 1 workers, id ")
+    lines = embedded("key", "show", "www")
+    assert "key            www@1" in lines
+    assert "sites          *.example.org" in lines
+    assert "audit          each signature" in lines
+    assert any(line.startswith("  worker-1     held, after ") for line in lines)
+    load_pem_public_key("\n".join(lines[lines.index("-----BEGIN PUBLIC KEY-----") :]).encode())
+    errors = embedded.refused("key", "create", "www")
+    assert errors.startswith("offload: error: there is a key 'www': www@1 is active;")
+
+
+def test_a_policy_is_changed_in_part(embedded: Commands) -> None:
+    embedded("key", "create", "www", "--site", "a.example", "--frontend", "one")
+    changed = embedded.json("key", "policy", "www", "--frontend", "two", "--audit-signatures")
+    assert (changed["sites"], changed["frontends"]) == (["a.example"], ["two"])
+    assert changed["audit_signatures"]
+    changed = embedded.json("key", "policy", "www", "--any-site", "--no-frontend")
+    assert (changed["sites"], changed["frontends"]) == ([], [])
+    assert changed["audit_signatures"]
+    embedded.refused("key", "policy", "www", code=2)
+    embedded.refused("key", "policy", "www", "--any-site", "--site", "a", code=2)
+
+
+def test_lists_are_filtered_and_paged(key_user: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
+    for label in ("a", "b", "c"):
+        key_user("key", "create", f"list-{label}", "-a", "p-384", "--site", f"{label}.example")
+    key_user("key", "suspend", "list-b")
+
+    def listed(*options: object) -> list[str]:
+        lines = key_user("key", "list", "--label", "list-*", "--json", *options)
+        return [json.loads(line)["label"] for line in lines]
+
+    monkeypatch.setattr("offload.cli.key._PAGE", 2)
+    assert listed() == ["list-a", "list-b", "list-c"]
+    assert listed("--state", "suspended") == ["list-b"]
+    assert listed("--site", "c.example") == ["list-c"]
+    assert listed("-a", "rsa-2048") == []
+    assert listed("--limit", 2) == ["list-a", "list-b"]
+    assert listed("--limit", 2, "--after", "list-b@1") == ["list-c"]
+    head, first, *_ = key_user("key", "list", "--label", "list-*")
+    assert head.split() == ["KEY", "ALGORITHM", "STATE", "COPIES", "SIGNATURES", "CREATED", "ID"]
+    assert first.split()[:6] == ["list-a@1", "p-384", "active", "1", "of", "1"]
+
+
+def test_usage(embedded: Commands) -> None:
+    assert "choose from pre-active, " in embedded.refused("key", "list", "--state", "x", code=2)
+    for text in ("soon", "2030-01-01T00:00"):
+        create = ("key", "create", "www", "--activate-at", text)
+        assert f"'{text}' is no time" in embedded.refused(*create, code=2)

@@ -3,6 +3,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -14,6 +15,7 @@ from support.commands import Commands
 from support.pki import shared_key
 
 KEY = shared_key("p-256")
+assert isinstance(KEY, ec.EllipticCurvePrivateKey)
 
 
 @pytest.fixture
@@ -120,7 +122,8 @@ def test_what_is_approved_is_the_same_the_second_time(
     assert "key.export needs one officer" in embedded.refused(*export)
     assert b"ENCRYPTED" in (tmp_path / "out.pem.recipient").read_bytes()
     embedded(*export, "--approval", approved())
-    assert load_pem_private_key((tmp_path / "out.pem").read_bytes(), b"secret word")
+    found = load_pem_private_key((tmp_path / "out.pem").read_bytes(), b"secret word")
+    assert found.public_key() == KEY.public_key()
     assert not (tmp_path / "out.pem.recipient").exists()
 
 

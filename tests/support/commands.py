@@ -50,7 +50,7 @@ class Commands:
         """Standard error of a command that fails."""
         assert main.run([*map(str, arguments), *self._options]) == code
         output, errors = self._capsys.readouterr()
-        assert output == ""
+        assert output.strip() == ""
         return errors
 
 
