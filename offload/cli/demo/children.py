@@ -10,7 +10,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -27,7 +28,7 @@ _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A process of ours, and the file that gets what it says."""
+    """A process of ours, and the file that gets what it says. abrupt: it is killed at the end."""
 
     name: str
     process: subprocess.Popen[bytes]
@@ -35,6 +36,7 @@ class Child:
     log: Path
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    abrupt: bool = False
 
     @property
     def pid(self) -> int:
@@ -48,7 +50,7 @@ class Child:
 
 
 class Children:
-    """Context manager: leaving it ends every child, the last one started first."""
+    """Context manager: leaving it ends every child, and waits for all."""
 
     def __init__(self, logs: Path) -> None:
         self._logs = logs
@@ -67,11 +69,22 @@ class Children:
         # An impatient second Ctrl-C must not leave processes behind.
         kept = {number: signal.signal(number, signal.SIG_IGN) for number in _INTERRUPTS}
         try:
-            for child in reversed(self._children):
-                _stop(child)
+            self._end_all()
         finally:
             for number, handler in kept.items():
                 signal.signal(number, handler)
+
+    def _end_all(self) -> None:
+        """The last one started is told first, and those who serve the others end last."""
+        told = [child for child in reversed(self._children) if not child.abrupt]
+        for child in told:
+            child.process.terminate()
+        for child in told:
+            _await_end(child)
+        for child in self._children:
+            if child.abrupt:
+                _kill_all(child)
+                os.close(child.descriptor)
 
     def start(
         self, name: str, *arguments: str, environment: Mapping[str, str] | None = None
@@ -79,14 +92,21 @@ class Children:
         """`run` for `python -m arguments...`."""
         return self.run(name, sys.executable, "-m", *arguments, environment=environment)
 
-    def run(self, name: str, *command: str, environment: Mapping[str, str] | None = None) -> Child:
+    def run(
+        self,
+        name: str,
+        *command: str,
+        environment: Mapping[str, str] | None = None,
+        abrupt: bool = False,
+    ) -> Child:
         """Start a command; what it says goes to a log file of its name; `environment` is added to
         ours.
         """
         extra = dict(environment or {})
         log = self._logs / f"{name}.log"
         parent = os.getpid()
-        with log.open("ab") as output:
+        # An interrupt between the start and the list would leave a process that nobody ends.
+        with _uninterrupted() as mask, log.open("ab") as output:
             process = subprocess.Popen(
                 command,
                 env={**os.environ, **extra},
@@ -94,10 +114,10 @@ class Children:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                preexec_fn=lambda: _end_with(parent),  # noqa: PLW1509 - no threads here
+                preexec_fn=lambda: _end_with(parent, mask),  # noqa: PLW1509 - no threads here
             )
-        child = Child(name, process, os.pidfd_open(process.pid), log, command, extra)
-        self._children.append(child)
+            child = Child(name, process, os.pidfd_open(process.pid), log, command, extra, abrupt)
+            self._children.append(child)
         return child
 
     def kill(self, child: Child) -> None:
@@ -108,7 +128,9 @@ class Children:
 
     def again(self, child: Child) -> Child:
         """Start one that has ended once more."""
-        return self.run(child.name, *child.command, environment=child.environment)
+        return self.run(
+            child.name, *child.command, environment=child.environment, abrupt=child.abrupt
+        )
 
     def wait_until(
         self, ready: Callable[[], bool], what: str, *, interval: float = _INTERVAL
@@ -170,8 +192,7 @@ class Children:
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 
 
-def _stop(child: Child) -> None:
-    child.process.terminate()
+def _await_end(child: Child) -> None:
     try:
         child.process.wait(_STOP_SECONDS)
     except subprocess.TimeoutExpired:
@@ -181,12 +202,24 @@ def _stop(child: Child) -> None:
 
 def _kill_all(child: Child) -> None:
     """The child leads a session of its own, which nothing but its own children belongs to."""
-    os.killpg(child.pid, signal.SIGKILL)
+    with suppress(ProcessLookupError):  # ended, and waited for
+        os.killpg(child.pid, signal.SIGKILL)
     child.process.wait()
 
 
-def _end_with(parent: int) -> None:
+@contextmanager
+def _uninterrupted() -> Iterator[set[signal.Signals]]:
+    """Interrupts wait until the end of the block; the mask of signals is as it was before."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
+    try:
+        yield {signal.Signals(number) for number in mask}
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _end_with(parent: int, mask: set[signal.Signals]) -> None:
     """In the child: end when the demonstration does, even when that is killed."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGTERM)

@@ -133,8 +133,8 @@ class _Story:
         wanted = [one for one in ZONES if self.stage.processes[one].process.poll() is None]
 
         def everywhere() -> bool:
-            for copy in self.user.ask("GET", f"/v1/keys/{name}")["copies"]:
-                on.setdefault(copy["member"], (time.perf_counter() - began) * 1000)
+            for member in self._holders(name):
+                on.setdefault(member, (time.perf_counter() - began) * 1000)
             return set(on) >= set(wanted)
 
         what = f"{name} on {', '.join(wanted)}"
@@ -237,15 +237,15 @@ class _Story:
         self.stage.wait_ready(VICTIM)
         names = [*self.skis]
         self.stage.children.wait_until(
-            lambda: all(self._has(VICTIM, name) for name in names), f"all keys on {VICTIM}"
+            lambda: all(VICTIM in self._holders(name) for name in names), f"all keys on {VICTIM}"
         )
         took = time.perf_counter() - began
         self.title(f"{VICTIM} and {self.leader} are started again")
         fact(VICTIM, f"has {' '.join(names)} after {took:.1f} s, two of them made without it")
 
-    def _has(self, worker: str, name: str) -> bool:
+    def _holders(self, name: str) -> list[str]:
         copies = self.user.ask("GET", f"/v1/keys/{name}")["copies"]
-        return worker in {copy["member"] for copy in copies}
+        return [copy["member"] for copy in copies if copy["state"] == "held"]
 
     # Rotation
 
@@ -318,14 +318,16 @@ def say_where(stage: Stage) -> None:
     for name in FRONTEND_ZONES:
         url = f"https://localhost:{stage.places[name].port}/"
         fact("site", f"curl --cacert {stage.authority.path} {url}")
-    officer = stage.rest(FOUNDER, OFFICER)
+    url = stage.rest(FOUNDER, OFFICER).url
     certificate, key = stage.identity(OFFICER)
-    identity = f"--cacert {stage.trust} --cert {certificate} --key {key}"
-    fact("REST", f"curl {identity} {officer.url}/v1/keys")
-    fact("token", f"curl {identity} -X POST {officer.url}/v1/tokens")
-    for name in (*FRONTEND_ZONES, *ZONES):
-        fact("metrics", f"{stage.places[name].admin_url}/metrics ({name})")
-    fact("end it", "Ctrl-C; kill what you like: it is started again")
+    client = f"--client {stage.directory / FOUNDER / 'client.toml'}"
+    fact("keys", f"offload key list {client}")
+    fact("REST", f"curl --cacert {stage.trust} --cert {certificate} --key {key} {url}/v1/keys")
+    fact("console", f"{url}/ in a browser that trusts {stage.trust}")
+    fact("", f"sign in with what 'offload user token {client}' prints")
+    for name, place in stage.places.items():
+        fact("metrics", f"{place.admin_url}/metrics ({name})")
+    fact("end it", "Ctrl-C; kill what you like meanwhile: it is started again")
 
 
 def _say_restart(child: Child) -> None:

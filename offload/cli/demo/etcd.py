@@ -138,6 +138,8 @@ class Etcd:
             *("--peer-cert-file", own[0], "--peer-key-file", own[1]),
             # Passwords are of 256 random bits: to make guesses dear is of no use.
             *("--bcrypt-cost", "4", "--logger", "zap", "--log-level", "warn"),
+            # Told to end, each would look for another leader among those who end, too.
+            abrupt=True,
         )
 
 

@@ -109,6 +109,17 @@ def test_a_command_need_not_be_python(tmp_path: Path) -> None:
     assert child.process.returncode == -signal.SIGTERM
 
 
+@pytest.mark.usefixtures("programs")
+def test_an_abrupt_child_is_killed_when_the_others_have_ended(tmp_path: Path) -> None:
+    with Children(tmp_path / "logs") as children:
+        abrupt = children.run("a", sys.executable, "-m", "sleeper", abrupt=True)
+        other = children.start("b", "sleeper")
+        for child in (abrupt, other):
+            children.wait_until(lambda log=child.log: up(log), "start")  # type: ignore[misc]
+    assert abrupt.process.returncode == -signal.SIGKILL
+    assert other.process.returncode == -signal.SIGTERM
+
+
 def test_waiting_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("offload.cli.demo.children._START_SECONDS", 0.05)
     with (
