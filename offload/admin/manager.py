@@ -13,6 +13,7 @@ import ssl
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
+from functools import partial
 from random import SystemRandom
 from typing import Any
 
@@ -28,6 +29,7 @@ from offload.admin.opening import Opened, opened
 from offload.admin.replica import Mirror, ReplicaFile
 from offload.admin.services import Services
 from offload.admin.serving import serve
+from offload.admin.verified import VerifiedFile
 from offload.admin.waiting import waiting_application
 from offload.audit.log import AuditLog
 from offload.catalogue.envelope import Signer
@@ -107,11 +109,14 @@ class Manager:
         async with AsyncExitStack() as stack:
             file = await asyncio.to_thread(ReplicaFile, self._cluster.replica)
             stack.callback(file.close)
-            found = await self._opened(file, stack)
+            verified = await asyncio.to_thread(VerifiedFile, self._cluster.verified)
+            found = await self._opened(file, verified, stack)
+            stack.callback(verified.write)
             log = self._audit(found, stack)
             node = self._node(found, log, stack)
             services = Services.of(node, log)
             tasks = self._tasks(node, file, services, stack)
+            tasks["verified"] = partial(verified.run, node.view)
             group = await stack.enter_async_context(asyncio.TaskGroup())
             for name, task in tasks.items():
                 group.create_task(task(), name=name)
@@ -121,7 +126,9 @@ class Manager:
             stack.push_async_callback(presence.withdraw)
             await self._show(presence)
 
-    async def _opened(self, file: ReplicaFile, stack: AsyncExitStack) -> Opened:
+    async def _opened(
+        self, file: ReplicaFile, verified: VerifiedFile, stack: AsyncExitStack
+    ) -> Opened:
         authority = x509.load_pem_x509_certificate(self._worker.trust.read_bytes())
         excuse = asyncio.create_task(self._excuse())
         try:
@@ -131,6 +138,7 @@ class Manager:
                 file.seen(),
                 self._random,
                 revoked=file.revoked(),
+                verified=verified.verified,
             )
         finally:
             excuse.cancel()

@@ -12,6 +12,7 @@ from cryptography import x509
 from offload.catalogue.base import Catalogue, CatalogueError, CatalogueUnavailable
 from offload.catalogue.envelope import Verifier
 from offload.catalogue.opening import open_catalogue
+from offload.catalogue.verified import Verified
 from offload.cluster.view import View
 from offload.config import CatalogueSettings, SqliteSettings
 from offload.observe.log import get_logger
@@ -40,18 +41,19 @@ async def opened(
     random: Random,
     *,
     revoked: Collection[str] = (),
+    verified: Verified | None = None,
     told: Callable[[CatalogueError | None], None] = lambda error: None,
 ) -> Opened:
     """Try until it is open, ever more slowly; the worker serves from its local copy meanwhile.
 
     seen: the highest versions by path of an earlier run; revoked: certificates of members that were
-    removed by then. told: why it is not open yet, and None in
-    the end.
+    removed by then; verified: what need not be verified again. told: why it is not open yet, and
+    None in the end.
     """
     pause = FIRST_PAUSE
     while True:
         try:
-            result = await _open(settings, Verifier(authority, revoked), seen)
+            result = await _open(settings, Verifier(authority, revoked, verified), seen)
         except CatalogueError as error:
             _log.warning("the catalogue cannot be opened", error=str(error), seconds=pause)
             told(error)

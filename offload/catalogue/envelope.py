@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from offload.catalogue.verified import Verified
+
 _DOMAIN = b"offload catalogue 1\0"
 _HASH = ec.ECDSA(hashes.SHA256())
 
@@ -47,13 +49,19 @@ class Signer:
 class Verifier:
     """Opens values that present members of the cluster signed."""
 
-    def __init__(self, authority: x509.Certificate, revoked: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        authority: x509.Certificate,
+        revoked: Collection[str] = (),
+        verified: Verified | None = None,
+    ) -> None:
         """`authority` issued the certificates of all members; it comes from a local file.
 
-        revoked: see there, of an earlier run.
+        revoked: see there, of an earlier run; verified: what need not be verified again.
         """
         self._authority = authority
         self._revoked = set(revoked)
+        self._verified = verified
         self._keys: dict[str, tuple[bytes, ec.EllipticCurvePublicKey]] = {}
 
     @property
@@ -99,10 +107,15 @@ class Verifier:
         name, signature, body = _parse(value)
         if name not in self._keys:
             raise Untrusted(f"{path} was written by {name!r}, which is no member")
-        try:
-            self._keys[name][1].verify(signature, _signed(path, body), _HASH)
-        except InvalidSignature:
-            raise Untrusted(f"{path} was not written by {name!r} as it stands") from None
+        identity, key = self._keys[name]
+        verified = self._verified
+        if verified is None or not verified.holds(path, value, identity):
+            try:
+                key.verify(signature, _signed(path, body), _HASH)
+            except InvalidSignature:
+                raise Untrusted(f"{path} was not written by {name!r} as it stands") from None
+        if verified is not None:
+            verified.add(path, value, identity)
         return name, body
 
 

@@ -114,6 +114,11 @@ class WorkerCluster(Model):
         return self.state / "replica.db"
 
     @property
+    def verified(self) -> Path:
+        """Which values of the catalogue were verified."""
+        return self.state / "verified"
+
+    @property
     def audit(self) -> Path:
         """The directory of the audit log."""
         return self.state / "audit"

@@ -39,6 +39,7 @@ from offload.token.proof import identify, prove
 from offload.token.sealed_file import open_file, seal_file
 from offload.token.sealing import Cost, Sealer, encode, new_header, open_header
 from offload.token.storage import (
+    clear_remnants,
     erase,
     locked,
     make_private_directory,
@@ -66,10 +67,13 @@ class SoftwareToken:
         """For `create` and `open`."""
         self._directory = directory
         self._sealer = sealer
+        # Replaced, never changed: other threads read it meanwhile.
         self._held: dict[bytes, HeldKey] = {}
+        self._labels: set[str] = set()
         self._cluster = ClusterKeys(directory, sealer)
         self._transport: TransportKeys | None = None
         self._scanned = 0
+        self._cleared = 0
         self._closed = False
         self._guard = threading.Lock()
         self.reload()
@@ -157,10 +161,11 @@ class SoftwareToken:
 
     def destroy(self, ski: bytes) -> None:
         with self._changing():
-            self._get(ski)
+            label = self._get(ski).record.label
             erase(self._directory, _file_name(ski))
             with self._guard:
                 self._held = {other: key for other, key in self._held.items() if other != ski}
+                self._labels.discard(label)
 
     def wrap(self, ski: bytes, generation: int) -> bytes:
         return enclosing.wrap(self._cluster_key(generation), self._leaving(ski))
@@ -209,7 +214,7 @@ class SoftwareToken:
             held = self._scan()
             self._scanned = changed if changed < grain else 0
             differs = held.keys() != self._held.keys()
-            self._held = held
+            self._held, self._labels = held, {each.record.label for each in held.values()}
             return differs
 
     def close(self) -> None:
@@ -221,10 +226,14 @@ class SoftwareToken:
         """Alone in the directory, with all keys seen; afterwards nothing new needs a look."""
         self._require_open()
         with locked(self._directory):
+            # Nobody was here since our own last change, so nobody crashed here: thousands of names
+            # need no look then.
+            if not self._cleared or modified(self._directory) != self._cleared:
+                clear_remnants(self._directory)
             self.reload()
             yield
             with self._guard:
-                self._scanned = mark_changed(self._directory)
+                self._scanned = self._cleared = mark_changed(self._directory)
 
     def _require_open(self) -> None:
         if self._closed:
@@ -261,7 +270,7 @@ class SoftwareToken:
             return self._add(label, key, extractable=True)
 
     def _require_free(self, label: str) -> None:
-        if any(held.record.label == label for held in self._held.values()):
+        if label in self._labels:
             raise LabelTaken(f"there is a key {label!r} already: choose another label")
 
     def _add(self, label: str, key: PrivateKey, extractable: bool) -> KeyRecord:
@@ -270,7 +279,11 @@ class SoftwareToken:
         write_new(self._directory, _file_name(record.ski), content)
         held = open_key(content, self._sealer, record.label, key)
         with self._guard:
-            self._held = {**self._held, record.ski: held}
+            # A copy of itself is made in one go, unlike one entry by entry.
+            everything = self._held.copy()
+            everything[record.ski] = held
+            self._held = everything
+            self._labels.add(label)
         return record
 
     def _cluster_key(self, generation: int) -> bytes:

@@ -124,7 +124,7 @@ def write_new(directory: Path, name: str, content: bytes) -> None:
 def erase(directory: Path, name: str) -> None:
     """Overwrite a file as far as the file system lets us, and remove it; durable on return.
 
-    A crash leaves it whole, or gone with a remnant that the next `locked` clears away. Raises
+    A crash leaves it whole, or gone with a remnant that `clear_remnants` clears away. Raises
     TokenNotFound, TokenError. The caller holds the lock.
     """
     doomed = directory / f"{_DOOMED}{secrets.token_hex(8)}"
@@ -180,14 +180,16 @@ def locked(directory: Path) -> Iterator[None]:
         raise TokenError(f"cannot lock {directory}: {error.strerror}") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        _remove_scratch(directory)
         yield
     finally:
         os.close(descriptor)
 
 
-def _remove_scratch(directory: Path) -> None:
-    # Who holds the lock knows that a scratch file was left by a crash.
+def clear_remnants(directory: Path) -> None:
+    """Remove what a crash left of files half written or half erased.
+
+    The caller holds the lock: nobody else is at it.
+    """
     for name in names(directory):
         if name.startswith(_SCRATCH):
             # Not overwritten: it may be a second name of a file that got its own already.
