@@ -18,7 +18,7 @@ from offload.catalogue import paths
 from offload.catalogue.base import CatalogueError, Delete, Put
 from offload.catalogue.database import Database
 from offload.catalogue.records import Record
-from offload.cluster.opened import VERSIONED
+from offload.cluster.opened import is_versioned
 from offload.cluster.view import View
 from offload.keys.managed import ManagedKey
 from offload.observe.log import get_logger
@@ -29,9 +29,11 @@ SEEN: Final = "seen/"
 REVOKED: Final = "revoked/"
 """revoked/<SHA-256 of DER>: the certificate of a member that was removed."""
 
-_MIRRORED: Final = (paths.CLUSTER, paths.MEMBERS, paths.APPLIANCES, paths.KEYS)
+_MIRRORED: Final = (paths.MEMBERS, paths.APPLIANCES, paths.KEYS)
 _HISTORY: Final = 1000
 _RETRY_SECONDS: Final = 1.0
+_CHUNK: Final = 200
+"""Paths that are looked at in one turn of the loop: some 15 ms."""
 
 _log = get_logger(__name__)
 
@@ -96,8 +98,12 @@ class ReplicaFile:
 class Mirror:
     """Writes what changes in the view of the member `member` to its file."""
 
-    def __init__(self, view: View, file: ReplicaFile, member: str) -> None:
+    def __init__(
+        self, view: View, file: ReplicaFile, member: str, held: Collection[bytes] = ()
+    ) -> None:
+        """`held`: SKIs of keys that its token holds at the start, when no holding is read yet."""
         self._view, self._file, self._member = view, file, member
+        self._held = frozenset(held)
         self._changed: set[str] = set()
         self._news = asyncio.Event()
 
@@ -105,8 +111,6 @@ class Mirror:
         """Copy everything, then what changes, until cancelled."""
         end = self._view.subscribe(self._note)
         try:
-            # What is not there yet is not gone.
-            await self._view.complete()
             self._note([*self._file.mirrored(), *all_paths(self._view)])
             while True:
                 await self._news.wait()
@@ -120,9 +124,17 @@ class Mirror:
         self._news.set()
 
     async def _copy(self) -> None:
-        changed, self._changed = self._changed, set()
+        changed, self._changed = list(self._changed), set()
+        found: dict[str, bytes | None] = {}
+        for at in range(0, len(changed), _CHUNK):
+            chunk = changed[at : at + _CHUNK]
+            found.update(changes(self._view, self._member, chunk, self._held))
+            await asyncio.sleep(0)
+        if self._view.revision:
+            # Everything is read, so holdings tell from now on.
+            self._held = frozenset()
         try:
-            await asyncio.to_thread(self._file.write, changes(self._view, self._member, changed))
+            await asyncio.to_thread(self._file.write, found)
         except CatalogueError as error:
             _log.error("the local copy of the catalogue cannot be written", error=str(error))
             await asyncio.sleep(_RETRY_SECONDS)
@@ -140,30 +152,36 @@ def all_paths(view: View) -> list[str]:
     ]
 
 
-def changes(view: View, member: str, changed: Collection[str]) -> Changes:
-    """What to write where something has changed at those paths. No I/O."""
+def changes(
+    view: View, member: str, changed: Collection[str], held: Collection[bytes] = ()
+) -> Changes:
+    """What to write where something has changed at those paths. No I/O.
+
+    held: SKIs of keys that the member's token holds, besides those of its holdings.
+    """
     found: dict[str, bytes | None] = {}
     if paths.MEMBERS + member in changed:
         changed = [*changed, *(paths.APPLIANCES + name for name in view.appliances)]
     if any(path.startswith(paths.MEMBERS) for path in changed):
         found |= {REVOKED + certificate: b"removed" for certificate in view.revoked}
     for path in changed:
-        if path.startswith(VERSIONED) and (version := view.version_of(path)):
+        if is_versioned(path) and (version := view.version_of(path)):
             found[SEEN + path] = str(version).encode()
-        if path.startswith(VERSIONED) and not view.revision_of(path):
+        if is_versioned(path) and not view.revision_of(path):
             # Taken away by who runs the store, or lost: a member would have left a mark.
             continue
         if path.startswith(paths.HOLDINGS):
             # Whether it is ours that changed matters for the key.
-            path = paths.KEYS + path.removeprefix(paths.HOLDINGS).partition("/")[0]
-        if path.startswith(_MIRRORED) and path not in view.untrusted:
-            found.update(_copied(view, member, path))
+            ski, _, holder = path.removeprefix(paths.HOLDINGS).partition("/")
+            path = paths.KEYS + ski if holder == member else ""
+        if (path == paths.CLUSTER or path.startswith(_MIRRORED)) and path not in view.untrusted:
+            found.update(_copied(view, member, path, held))
     return found
 
 
-def _copied(view: View, member: str, path: str) -> Changes:
+def _copied(view: View, member: str, path: str, held: Collection[bytes]) -> Changes:
     if path.startswith(paths.KEYS):
-        return _key(view, member, path)
+        return _key(view, member, path, held)
     record = _record(view, member, path)
     return {path: None if record is None else record.body()}
 
@@ -178,13 +196,14 @@ def _record(view: View, member: str, path: str) -> Record | None:
     return view.appliances.get(name) if member in view.present else None
 
 
-def _key(view: View, member: str, path: str) -> Changes:
+def _key(view: View, member: str, path: str, held: Collection[bytes]) -> Changes:
     ski = bytes.fromhex(path.removeprefix(paths.KEYS))
     key = view.keys.get(ski)
     if key is None:
         return {path: None}
     holding = view.holdings.get(ski, {}).get(member)
-    if key.signs and (holding is None or holding.state != "held"):
+    there = ski in held if holding is None else holding.state == "held"
+    if key.signs and not there:
         # The serving processes hear of it once the token has it.
         return {}
     return {path: _without_secret(key).body()}

@@ -14,7 +14,7 @@ from offload.audit.sink import AuditSink
 from offload.catalogue.base import Catalogue, CatalogueDenied, Delete, Put, Unchanged, Write
 from offload.catalogue.envelope import Signer
 from offload.catalogue.records import Record
-from offload.cluster.opened import VERSIONED, removal
+from offload.cluster.opened import is_versioned, removal
 from offload.cluster.view import View
 from offload.keys.managed import ManagedKey
 from offload.token.base import ReplicatedToken
@@ -87,7 +87,7 @@ class Node:
 
     def _sealed(self, path: str, value: Record | ManagedKey | bytes | None) -> Write:
         version = self.view.version_of(path) + 1
-        if value is None and not path.startswith(VERSIONED):
+        if value is None and not is_versioned(path):
             return Delete(path)
         return Put(path, self.signer.seal(path, _body(value, version)))
 

@@ -28,8 +28,7 @@ UNSIGNED = (paths.ALIVE, paths.FRONTENDS)
 """What says no more than that somebody is there."""
 FOREIGN = (paths.TOKENS, paths.IDEMPOTENCY, paths.INVITATIONS)
 """What has owners of its own, who read it when they need it."""
-VERSIONED = (
-    paths.CLUSTER,
+_VERSIONED = (
     paths.MEMBERS,
     paths.CERTIFICATES,
     paths.APPLIANCES,
@@ -38,9 +37,6 @@ VERSIONED = (
     paths.USERS,
     paths.APPROVALS,
 )
-"""Versions of these only grow: a removal leaves a signed mark behind, so that an old value put
-back by who runs the store is known as old."""
-
 _REMOVED = "removed"
 
 
@@ -55,6 +51,13 @@ class Opened(NamedTuple):
     signer: str
 
 
+def is_versioned(path: str) -> bool:
+    """Whether versions only grow there: a removal leaves a signed mark behind, so that an old value
+    put back by who runs the store is known as old.
+    """
+    return path == paths.CLUSTER or path.startswith(_VERSIONED)
+
+
 def removal(version: int) -> bytes:
     """The body that stands where a versioned value was removed."""
     return json.dumps({_REMOVED: True, "version": version}).encode()
@@ -66,7 +69,7 @@ def open_value(verifier: Verifier, path: str, value: bytes) -> Opened:
         return Opened(path, _read(path, value), 0, "")
     name, body = verifier.open_signed(path, value)
     signer = sys.intern(name)
-    if path.startswith(VERSIONED) and body.startswith(b'{"removed"'):
+    if is_versioned(path) and body.startswith(b'{"removed"'):
         return Opened(path, None, _version(json.loads(body)), signer)
     record = _read(path, body)
     if isinstance(record, HoldingRecord) and record.member != signer:

@@ -37,9 +37,9 @@ from offload.cluster.contents import Contents
 from offload.cluster.opened import (
     FOREIGN,
     UNSIGNED,
-    VERSIONED,
     Opened,
     claimed_member,
+    is_versioned,
     open_value,
 )
 from offload.keys.managed import ManagedKey
@@ -52,8 +52,6 @@ _PAGE = 1000
 _CHUNK = 250  # values that one thread verifies in one go: some 25 ms
 _LONGEST_WAIT = 5.0
 _LATER = (paths.HOLDINGS, paths.USAGE)
-# The marks of approvals go with their leases.
-_MARKED = tuple(path for path in VERSIONED if path != paths.APPROVALS)
 
 Callback = Callable[[Sequence[str]], None]
 
@@ -411,8 +409,10 @@ class View:
             raise Untrusted(
                 f"{path} is version {opened.version}, but {self.version_of(path)} was seen"
             )
+        if self._is_other(opened):
+            raise Untrusted(f"{path} is another version {opened.version} than was seen")
         admitted = isinstance(opened.value, MemberRecord) and self._member(opened.value)
-        if path.startswith(VERSIONED) or opened.version:
+        if is_versioned(path) or opened.version:
             self._versions[path] = opened.version
         self._refused.pop(path, None)
         if path.startswith(FOREIGN):
@@ -423,6 +423,16 @@ class View:
         if path.startswith(self._keep) and event.value is not None:
             self._sealed[path] = event.value
         return [path, *(self._look_again() if admitted else ())]
+
+    def _is_other(self, opened: Opened) -> bool:
+        """Whether two members signed different values of one version, and we have the other one.
+
+        One of them lost, but who runs the store has seen both, and could change one for the other.
+        """
+        path = opened.path
+        known = is_versioned(path) and path in self._signers
+        same_version = opened.version == self.version_of(path)
+        return known and same_version and self._contents.at(path) != opened.value
 
     def _member(self, member: MemberRecord) -> bool:
         """Trust it or not from now on; says whether it is trusted."""
@@ -454,7 +464,8 @@ class View:
         """Nothing stands there any more; returns whether that changes anything."""
         known = self._revisions.pop(path, None) is not None
         self._refused.pop(path, None)
-        if path.startswith(_MARKED) and path in self._signers:
+        # The marks of approvals go with their leases.
+        if path in self._signers and is_versioned(path) and not path.startswith(paths.APPROVALS):
             if self._contents.at(path) is not None:
                 # A member would have left its mark: who runs the store took it away.
                 self._refuse(Event(path, None, 0), f"no member signed that {path} is removed")

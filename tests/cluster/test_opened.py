@@ -7,7 +7,7 @@ from cryptography import x509
 from support.cluster import identity, member_record, signer, verifier
 
 from offload.catalogue.envelope import Untrusted, Verifier
-from offload.cluster.opened import claimed_member, open_value, removal
+from offload.cluster.opened import claimed_member, is_versioned, open_value, removal
 
 
 def trusting() -> Verifier:
@@ -51,3 +51,8 @@ def test_a_claim_is_read_before_it_is_believed() -> None:
     for odd in (b"", b"[]", b"{}", b'{"body":"{}"}', b'{"body":1}'):
         with pytest.raises(Untrusted):
             claimed_member(odd)
+
+
+def test_versions_grow_where_a_removal_leaves_a_mark() -> None:
+    assert all(map(is_versioned, ("cluster", "members/a", "keys/00", "approvals/1")))
+    assert not any(map(is_versioned, ("cluster-keys/1/a", "cluster-key-holders/1/a", "alive/a")))

@@ -162,6 +162,21 @@ async def test_an_older_version_is_refused(catalogue: FakeCatalogue, view: View)
     assert "version 2, but 3 was seen" in view.untrusted[USER]
 
 
+async def test_of_two_that_were_signed_at_once_the_first_counts(
+    catalogue: FakeCatalogue, view: View
+) -> None:
+    # Two members write at the same moment; who runs the store has the loser's value too.
+    await put(catalogue, "a", {USER: user(3)})
+    await reached(view, await put(catalogue, "b", {USER: user(3, "auditor")}))
+    assert view.users["olga"].role == "officer"
+    assert "another version 3" in view.untrusted[USER]
+    await reached(view, await put(catalogue, "b", {USER: user(3)}))
+    assert view.untrusted == {}
+    await put(catalogue, "a", {USER: removal(4)})
+    await reached(view, await put(catalogue, "a", {USER: user(4)}))
+    assert view.users == {}
+
+
 async def test_a_removal_is_remembered(catalogue: FakeCatalogue) -> None:
     await put(catalogue, "a", {USER: user(3)})
     revision = await put(catalogue, "a", {USER: removal(4)})
