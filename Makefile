@@ -10,7 +10,7 @@ NATIVE := $(wildcard offload/provider/*.c offload/provider/*.h)
 export PATH := $(PATH):/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo peers test check lint types contracts format bench faults faults-quick fuzz constraints clean
+.PHONY: help setup demo demo-cluster peers test check lint types contracts format bench faults faults-quick fuzz constraints clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -23,6 +23,9 @@ $(STAMP): constraints.txt pyproject.toml setup.py scripts/setup $(NATIVE)
 
 demo: setup ## start workers, a front-end and a website, and make requests through them
 	@$(PYTHON_BIN)/offload demo
+
+demo-cluster: setup ## the same for a cluster: etcd, four workers, two front-ends
+	@$(PYTHON_BIN)/offload demo --cluster
 
 peers: ## install the real peers of the tests (nginx, haproxy, wrk, ...) where possible
 	@scripts/peers

@@ -1,28 +1,29 @@
 """`offload demo --cluster --once`: the whole grown-up form, told and verified by itself."""
 
 import re
+import resource
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from support.processes import Spawner
 
-_SECONDS = 60.0
+_CPU_SECONDS = 60.0
+_PATIENCE = 140.0
 
 
 @pytest.mark.needs("etcd", "softhsm2-util")
 def test_the_demonstration_of_a_cluster_verifies_itself(tmp_path: Path, spawn: Spawner) -> None:
     directory = tmp_path / "state"
-    began = time.monotonic()
+    before = _cpu_seconds()
     demo = spawn(
         *(sys.executable, "-m", "offload", "demo", "--cluster", "--once"),
         *("--directory", directory),
     )
-    # The machine may be busy with other tests; on a quiet one it takes half of that.
-    assert demo.wait(2 * _SECONDS) == 0, demo.output
-    took, told = time.monotonic() - began, demo.output
-    assert took < _SECONDS, f"{took:.0f} s\n{told}"
+    assert demo.wait(_PATIENCE) == 0, demo.output
+    told = demo.output
+    # How long it takes depends on what else this machine does; what it takes of it does not.
+    assert _cpu_seconds() - before < _CPU_SECONDS, told
     assert re.search(r"worker-4 +zone b, .*, SoftHSM2; joined, approved by the officer", told)
     assert re.search(r"on worker-1 worker-2 worker-3 worker-4 after \d+ ms", told)
     served = r"frontend-[12] https: 200, TLSv1.3, X25519MLKEM768, www@1 signed by worker-"
@@ -36,6 +37,12 @@ def test_the_demonstration_of_a_cluster_verifies_itself(tmp_path: Path, spawn: S
     assert re.search(r"worker-\d +(found .*www@2|not permitted)", told)
     assert re.search(r"All as it should be \(\d+\.\d s\)\n$", told)
     assert not _running(directory)
+
+
+def _cpu_seconds() -> float:
+    """Of all processes that ended and were waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _running(directory: Path) -> list[str]:
