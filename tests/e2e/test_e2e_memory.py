@@ -76,15 +76,18 @@ def test_the_search_sees_what_the_front_end_does_hold(chain: Chain, keys: dict[s
         assert result.found == set(public)
 
 
-def test_the_search_finds_all_in_a_worker(chain: Chain, keys: dict[str, bytes]) -> None:
-    wanted = {label: secrets(key) for label, key in keys.items()}
-    for name in chain.workers:
-        results = _scanned(chain.serving_pids(name), wanted)
-        if os.geteuid() == 0:
-            assert [result.found for result in results] == [set(keys)]
-        else:
-            # A worker lets nobody but root look.
-            assert [result.size for result in results] == [None]
+def test_the_search_finds_all_in_the_workers(chain: Chain, keys: dict[str, bytes]) -> None:
+    # A token takes a key out of its file when it is first used: by the worker that was asked.
+    wanted = {
+        label: secrets(key) for label, key in keys.items() if not label.startswith("localhost")
+    }
+    pids = [pid for name in chain.workers for pid in chain.serving_pids(name)]
+    results = _scanned(pids, wanted)
+    if os.geteuid() == 0:
+        assert set().union(*(result.found for result in results)) == set(wanted)
+    else:
+        # A worker lets nobody but root look.
+        assert {result.size for result in results} == {None}
 
 
 def _public_bytes(key: bytes) -> bytes:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.chain import until
 from support.processes import Spawner
 
 from offload.cli.demo.children import family
@@ -35,7 +36,16 @@ def test_an_interrupt_leaves_nothing_running(tmp_path: Path, spawn: Spawner) -> 
     assert len(members) > len(WORKERS) + 2
     demo.signal(signal.SIGINT)
     assert demo.wait() == 0
-    assert [pid for pid in members if Path(f"/proc/{pid}").exists()] == []
+    # What ended with its parent is reaped, and seen to be gone, a moment later.
+    until(lambda: not any(map(_runs, members)), "the end of all processes")
+
+
+def _runs(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
 
 
 def test_a_failed_start_is_said_and_cleaned_up(tmp_path: Path, spawn: Spawner) -> None:
