@@ -60,8 +60,18 @@ def situation(view: View, rotation: RotationRecord) -> Situation:
         copies=len(holders(view, ski)),
         needed=needed(view, view.keys[ski]),
         certificate=view.certificates.get(rotation.label),
-        frontends=[one for one in view.frontends.values() if rotation.label in one.serving],
+        frontends=[
+            one
+            for one in view.frontends.values()
+            if rotation.label in one.serving and not _was_removed(view, one.name)
+        ],
     )
+
+
+def _was_removed(view: View, frontend: str) -> bool:
+    """Whether a member took it off the list; a stolen one may still write to the catalogue."""
+    path = paths.APPLIANCES + frontend
+    return frontend not in view.appliances and view.version_of(path) > 0
 
 
 class Rotator:

@@ -15,6 +15,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 from support.cluster import NOW, found, put, signer, verifier
+from support.managed_keys import appliance
 
 from offload.audit.sink import FakeAuditSink
 from offload.catalogue import paths
@@ -31,7 +32,7 @@ from offload.cluster.authority import pem
 from offload.cluster.certification import self_signed
 from offload.cluster.node import Node
 from offload.cluster.rotation import Phase, RotationRecord
-from offload.cluster.rotator import Rotator, rotations
+from offload.cluster.rotator import Rotator, rotations, situation
 from offload.cluster.token_key import signing, token_key
 from offload.cluster.view import View
 from offload.keys.algorithm import Algorithm
@@ -204,6 +205,19 @@ async def test_a_rotation_from_end_to_end(scene: Scene) -> None:
     assert acts == [
         f"key.rotation.{step}" for step in ("certify", "stage", "switch", "drain", "finish")
     ]
+
+
+async def test_a_front_end_that_was_removed_stops_no_rotation(scene: Scene) -> None:
+    # It may have been stolen, and its account at the store may still write what it serves.
+    path = paths.APPLIANCES + "frontend-1"
+    await scene.node.write({path: appliance("frontend-1", "ab" * 32)})
+    await scene.frontend(
+        serving={"www": scene.old.ski.hex()}, canary_errors={scene.new.ski.hex(): "no"}
+    )
+    await begin(scene)
+    assert situation(scene.node.view, scene.rotation).frontends
+    await scene.node.write({path: None})
+    assert not situation(scene.node.view, scene.rotation).frontends
 
 
 async def test_a_failed_canary_leaves_everything_as_it_was(scene: Scene) -> None:
