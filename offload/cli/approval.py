@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -68,7 +69,10 @@ def sign(
     """Show an act that waits, and sign it with the key of the client file."""
     from offload.cli import printing
 
-    key = call.identity().private_key()
+    identity = call.identity()
+    key = identity.private_key()
+    # Who acts is who signs, wherever the act is performed.
+    call = replace(call, client=identity.path)
 
     async def signed(session: Session) -> ApprovalView:
         from offload.cluster import approval as approving
@@ -126,7 +130,7 @@ def _print(view: ApprovalView, *, err: bool = False) -> None:
     printing.fields(
         (
             ("approval", view.id),
-            ("act", view.name),
+            ("act", act.get("act")),
             *((f"  {name}", _shown(value)) for name, value in act.items() if name != "act"),
             ("asked by", view.requested_by),
             ("created", printing.moment(view.created)),

@@ -102,7 +102,10 @@ def _require_owner(cluster: WorkerCluster) -> None:
     owner = cluster.state.stat().st_uid
     if owner != os.geteuid():
         # Files that root makes there could not be written by the worker any more.
-        name = pwd.getpwuid(owner).pw_name
+        try:
+            name = pwd.getpwuid(owner).pw_name
+        except KeyError:
+            name = f"#{owner}"
         raise Failure(
             f"{cluster.state} is {name!r}'s: what another user writes there the worker cannot use",
             f"run it as that user, as with 'sudo -u {name}', or ask a running worker ('--client')",

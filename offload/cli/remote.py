@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 import aiohttp
+import typer
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
@@ -21,7 +22,7 @@ from offload.admin.api import APPROVAL_HEADER
 from offload.admin.application import TransportView
 from offload.admin.idempotency import HEADER
 from offload.cli.client_file import ClientFile
-from offload.cli.failure import Failure
+from offload.cli.failure import Complaint, Failure, render
 from offload.cli.refusal import answered, is_in_progress
 from offload.cli.requests import HttpRequest, request_of
 from offload.cli.session import Transport, V
@@ -30,7 +31,9 @@ from offload.cluster.acts import Act
 # Longer than a member lets an act take.
 _TIMEOUT = aiohttp.ClientTimeout(total=150, sock_connect=5)
 _PAUSE_SECONDS = 1.0
-_PATIENCE = 120
+# Longer than members remember what one that died was doing.
+_PATIENCE = 200
+_WAITING = Complaint("the connection broke, and the request is still being done: waiting for it")
 
 
 class _Answer(NamedTuple):
@@ -76,10 +79,12 @@ class Remote:
         )
 
     async def _ask(self, request: HttpRequest, headers: dict[str, str]) -> _Answer:
-        for _ in range(_PATIENCE):
+        for attempt in range(_PATIENCE):
             answer = await self._reach(request, headers)
             if answer.status != 409 or not is_in_progress(answer.body):
                 return answer
+            if not attempt:
+                typer.echo(render(_WAITING, "note"), err=True)
             await asyncio.sleep(_PAUSE_SECONDS)
         return answer
 

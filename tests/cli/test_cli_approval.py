@@ -74,6 +74,7 @@ def test_nobody_signs_what_a_server_made_up(embedded: Commands, officers: list[C
     embedded.refused("key", "destroy", "www")
     view = ApprovalView.model_validate(embedded.json("approval", "list"))
     assert module._statement(view) == view.statement.encode()
+    assert "act             key.destroy" in officers[0]("approval", "show", view.id)
     for field, value in (
         ("act", view.act.replace("www", "api")),
         ("requested_by", "olga"),

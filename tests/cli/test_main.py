@@ -54,7 +54,8 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["--help"]) == 0
     output = capsys.readouterr().out
-    for command in ("init", "frontend", "worker", "check", "key", "certificate", "demo"):
+    groups = ("key", "certificate", "cluster", "user", "approval", "audit")
+    for command in ("init", "frontend", "worker", "check", "demo", *groups):
         assert f"  {command} " in output
 
 

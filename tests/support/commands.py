@@ -67,7 +67,6 @@ class Running:
         self.directory = directory
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
-        self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._run(),))
 
     def __enter__(self) -> Running:
