@@ -81,7 +81,7 @@ def open_value(verifier: Verifier, path: str, value: bytes) -> Opened:
 def claimed_member(value: bytes) -> MemberRecord:
     """What a member's value says before anybody can verify it; raises Untrusted."""
     try:
-        return MemberRecord.model_validate_json(json.loads(value)["body"])
+        return MemberRecord.model_validate_json(orjson.loads(value)["body"])
     except (ValueError, TypeError, KeyError):
         raise Untrusted("not a member's record") from None
 

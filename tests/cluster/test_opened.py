@@ -53,6 +53,12 @@ def test_a_claim_is_read_before_it_is_believed() -> None:
             claimed_member(odd)
 
 
+def test_a_value_nested_without_end_is_no_members_record() -> None:
+    endless = b'{"by":"w1","signature":"","body":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    with pytest.raises(Untrusted):
+        claimed_member(endless)
+
+
 def test_versions_grow_where_a_removal_leaves_a_mark() -> None:
     assert all(map(is_versioned, ("cluster", "members/a", "keys/00", "approvals/1")))
     assert not any(map(is_versioned, ("cluster-keys/1/a", "cluster-key-holders/1/a", "alive/a")))

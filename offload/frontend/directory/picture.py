@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
+import orjson
 from cryptography import x509
 
 from offload.catalogue import paths
@@ -164,7 +165,7 @@ def _set(where: dict[str, Any], name: str, value: Any) -> None:
 def _claimed(path: str, value: bytes) -> MemberRecord:
     """What a member's value says, whoever wrote it."""
     try:
-        return _member(path, str(json.loads(value)["body"]).encode())
+        return _member(path, str(orjson.loads(value)["body"]).encode())
     except (ValueError, TypeError, KeyError):
         raise Untrusted(f"{path} is no member's record") from None
 

@@ -180,6 +180,14 @@ def test_what_is_not_readable_is_refused(members: Members, path: str, body: byte
     assert names(picture) == ["alpha", "beta"]
 
 
+def test_a_value_nested_without_end_is_refused(members: Members) -> None:
+    picture = members.picture()
+    endless = b'{"by":"alpha","body":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    assert picture.take({**members.all(), "members/gamma": endless})
+    assert names(picture) == ["alpha", "beta"]
+    assert "members/gamma" in picture.refused
+
+
 def test_the_same_again_is_no_news(members: Members) -> None:
     picture = members.picture()
     values = members.all(members.web())
