@@ -82,3 +82,12 @@ def test_nobody_signs_what_a_server_made_up(embedded: Commands, officers: list[C
     ):
         with pytest.raises(Failure, match="is not for the act that is shown"):
             module._statement(view.model_copy(update={field: value}))
+
+
+def test_over_rest(officer: Commands, key_user: Commands) -> None:
+    officer("cluster", "policy", "--approvals", "key.destroy=1")
+    key_user("key", "create", "www")
+    destroy = ("key", "destroy", "www", "--wait-seconds", 0)
+    approval = key_user.refused(*destroy).rpartition("--approval ")[2].rstrip("'\n")
+    assert officer.json("approval", "sign", approval, "--yes")["signed_by"] == ["olga"]
+    assert key_user.json(*destroy, "--approval", approval)["state"] == "destroyed"
