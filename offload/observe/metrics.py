@@ -56,6 +56,11 @@ CONNECTIONS_REFUSED: Final = CounterFamily(
     "Client connections refused, by the limit they would have broken.",
     "scope", "limit",
 )  # fmt: skip
+ACCEPT_PAUSES: Final = CounterFamily(
+    REGISTRY,
+    "offload_accept_pauses_total",
+    "Times that a process stopped accepting, as it had as many connections as it can bear.",
+)
 CONNECTION_ERRORS: Final = CounterFamily(
     REGISTRY,
     "offload_connection_errors_total",

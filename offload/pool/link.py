@@ -19,8 +19,10 @@ Answers = list[tuple[SigningOperation, Answer]]
 
 # Some four thousand requests: more than a worker can answer before their deadline.
 WRITE_LIMIT: Final = 1 << 20
-# In ticks of silence: after the first a ping, which must be answered by anything before the last.
-SILENT_TICKS: Final = 4
+# In ticks of silence: after the first a ping. After MUTE_TICKS without any answer others are asked
+# what was under way here; after SILENT_TICKS the link is given up.
+MUTE_TICKS: Final = 3
+SILENT_TICKS: Final = 8
 # The least of so many round trips: what the others took more, they waited for the worker.
 _ROUND_TRIPS: Final = 8
 _ID_MASK: Final = 0xFFFF_FFFF
@@ -37,6 +39,11 @@ class LinkOwner(Protocol):
 
     def link_answered(self, answers: Answers, now: float) -> None:
         """The worker has answered these operations, which have left the link."""
+
+    def link_muted(self, link: Link, operations: list[SigningOperation]) -> None:
+        """The worker has fallen silent; `operations` were unanswered and have left the link, which
+        is usable again when anything comes.
+        """
 
     def link_lost(self, link: Link, operations: list[SigningOperation], reason: str) -> None:
         """The link is closed; `operations` were unanswered and have left it."""
@@ -93,6 +100,11 @@ class Link:
         self.closed: asyncio.Future[str] = loop.create_future()
 
     @property
+    def paused(self) -> bool:
+        """Whether it waits until the worker has read what was sent."""
+        return self._paused
+
+    @property
     def proven(self) -> bool:
         """Whether the worker has ever answered on it."""
         return self._ready
@@ -146,6 +158,8 @@ class Link:
         self._silent += 1
         if self._silent >= SILENT_TICKS:
             self.abort("the worker has fallen silent")
+        elif self._silent == MUTE_TICKS:
+            self._mute()
         elif self._silent == 1:
             self._ping()
 
@@ -170,7 +184,8 @@ class Link:
         self._ping()
 
     def data_received(self, data: bytes) -> None:
-        self._silent = 0
+        if self._silent:
+            self._heard()
         try:
             messages = self._decoder.feed(data)
         except ProtocolError as error:
@@ -197,20 +212,35 @@ class Link:
 
     def resume_writing(self) -> None:
         self._paused = False
-        self._set_usable(self._ready and not self._reason)
+        self._set_usable(self._ready and not self._reason and self._silent < MUTE_TICKS)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._reason = self._reason or _described(error)
         self._set_usable(False)
         self._transport = None
         self._outbox.clear()
+        operations = self._unanswered()
+        if not self.closed.done():
+            self.closed.set_result(self._reason)
+        self._owner.link_lost(self, operations, self._reason)
+
+    def _unanswered(self) -> list[SigningOperation]:
+        """Take off the link what is under way on it."""
         operations = list(self.pending.values())
         self.pending.clear()
         for operation in operations:
             operation.link = None
-        if not self.closed.done():
-            self.closed.set_result(self._reason)
-        self._owner.link_lost(self, operations, self._reason)
+        return operations
+
+    def _mute(self) -> None:
+        self._set_usable(False)
+        if self.pending:
+            self._owner.link_muted(self, self._unanswered())
+
+    def _heard(self) -> None:
+        was, self._silent = self._silent, 0
+        if was >= MUTE_TICKS:
+            self._set_usable(self._ready and not self._paused and not self._reason)
 
     def _free_id(self) -> int:
         """The next id that no operation under way has."""

@@ -17,6 +17,8 @@ class PoolMetrics(Protocol):
     SIGNATURES_REJECTED: CounterFamily
     POOL_LINKS: GaugeFamily
     POOL_MEASURED_RATE: GaugeFamily
+    POOL_SHARE: GaugeFamily
+    POOL_EJECTIONS: CounterFamily
 
 
 class WorkerMeter:
@@ -29,6 +31,7 @@ class WorkerMeter:
         self._in_flight = metrics.SIGNING_IN_FLIGHT.labels(worker)
         self._links = metrics.POOL_LINKS.labels(worker)
         self._rate = metrics.POOL_MEASURED_RATE.labels(worker)
+        self._share = metrics.POOL_SHARE.labels(worker)
 
     def succeeded(self, algorithm: Algorithm, seconds: float) -> None:
         """A signature came, `seconds` after it was asked for."""
@@ -41,8 +44,13 @@ class WorkerMeter:
         children[0].pending += 1
         children[1].observe(seconds)
 
-    def state(self, in_flight: int, links: int, rate: float) -> None:
+    def ejected(self, reason: str) -> None:
+        """The worker was ejected."""
+        self._metrics.POOL_EJECTIONS.labels(self._worker, reason).inc()
+
+    def state(self, in_flight: int, links: int, rate: float, share: float) -> None:
         """How the worker stands now."""
+        self._share.value = share
         self._in_flight.value = in_flight
         self._links.value = links
         self._rate.value = rate

@@ -23,6 +23,8 @@ from offload.pool.errors import (
     Refused,
     SigningError,
 )
+from offload.pool.health import Phase, Reason, may_eject
+from offload.pool.latency import is_far, limits
 from offload.pool.meter import PoolMeter, PoolMetrics
 from offload.pool.operation import SigningOperation, State
 from offload.pool.refusals import Refusals
@@ -31,7 +33,7 @@ from offload.pool.spec import WorkerSpec
 from offload.tls.mutual import client_context
 from offload.wire.error import ErrorCode
 
-TICK_SECONDS: Final = 1.0
+TICK_SECONDS: Final = 0.5
 # Operations that wait while no worker is up: a second's worth of handshakes, or thereabouts.
 WAITING_LIMIT: Final = 4096
 # A request at which workers break must not go round for ever.
@@ -78,6 +80,8 @@ class Pool:
         self._retiring: list[RemoteWorker] = []
         self._attempts = SPARE_ATTEMPTS
         self._usable: tuple[RemoteWorker, ...] = ()
+        # Whether some worker is not to be had like any other: see `_candidates`.
+        self._irregular = False
         self._available = asyncio.Event()
         self._refusals = Refusals()
         self._deadlines: DeadlineQueue[SigningOperation] = DeadlineQueue()
@@ -141,10 +145,10 @@ class Pool:
         self._deadlines.add(operation)
         if self._timer is None:
             self._arm(now)
-        if self._refusals:
+        if self._irregular or self._refusals:
             self._place(operation, now)
             return
-        # The usual way, without a detour: nobody has refused anything of late.
+        # The usual way, without a detour: all is well, nobody has refused anything of late.
         worker = choose(self._usable, operation.cost, operation.exclude, self._random)
         if worker is None:
             self._wait(operation)
@@ -153,7 +157,8 @@ class Pool:
         worker.send(operation, now)
 
     def report_bad_signature(self, operation: SigningOperation) -> None:
-        """Count and log that the signature which `operation.worker` gave does not verify.
+        """The signature which `operation.worker` gave does not verify: count and log it, and ask
+        that worker no more for a while.
 
         To try again, submit `operation.elsewhere(done)`.
         """
@@ -162,6 +167,9 @@ class Pool:
             "worker gave a wrong signature", worker=operation.worker, key=operation.ski.hex(),
             algorithm=operation.algorithm.value,
         )  # fmt: skip
+        for worker in self._workers:
+            if worker.name == operation.worker:
+                self.worker_ailing(worker, Reason.WRONG_SIGNATURE, self._clock())
 
     async def close(self) -> None:
         """Fail what is under way with PoolClosed and close the links; idempotent."""
@@ -184,6 +192,7 @@ class Pool:
 
     def worker_changed(self) -> None:
         self._usable = tuple(worker for worker in self._workers if worker.usable)
+        self._irregular = any(worker.health.share < 1.0 for worker in self._usable)
         if not self._usable:
             self._available.clear()
             return
@@ -218,6 +227,18 @@ class Pool:
             operation.tried |= {worker.name}
             if operation.pending:
                 self._retry(operation, LinkLost(worker.name, reason), now)
+
+    def worker_ailing(self, worker: RemoteWorker, reason: Reason, now: float) -> None:
+        health = worker.health
+        if health.phase is Phase.EJECTED and health.reason is reason:
+            health.failed(now)
+            return
+        others = ((w.health.phase, w.usable) for w in self._workers if w is not worker)
+        if worker not in self._workers or not may_eject(others, self._settings.max_ejected):
+            return
+        worker.eject(reason, now)
+        _log.warning("worker is ejected", worker=worker.name, reason=reason.value)
+        self.worker_changed()
 
     def _add(self, spec: WorkerSpec) -> RemoteWorker:
         assert self._context is not None
@@ -278,6 +299,11 @@ class Pool:
 
     def _choose(self, operation: SigningOperation, now: float) -> RemoteWorker | None:
         usable, cost = self._usable, operation.cost
+        if self._irregular:
+            worker = choose(self._candidates(operation, now), cost, operation.tried, self._random)
+            if worker is not None:
+                worker.health.probed(now)
+                return worker
         if self._refusals:
             ski = operation.ski
             having = [w for w in usable if not self._refusals.lacks(ski, w.name, now)]
@@ -290,6 +316,24 @@ class Pool:
             operation.tried = operation.refused
             worker = choose(usable, cost, operation.tried, self._random)
         return worker
+
+    def _candidates(self, operation: SigningOperation, now: float) -> list[RemoteWorker]:
+        """Who is to be asked before the others: one that is due for a probe, or those whose share
+        it is, and who has not said that it lacks the key.
+        """
+        usable = self._usable
+        if self._refusals:
+            ski = operation.ski
+            usable = tuple(w for w in usable if not self._refusals.lacks(ski, w.name, now))
+        if not operation.attempts:
+            for worker in usable:
+                if worker.health.probe_due(now) and worker.name not in operation.tried:
+                    return [worker]
+        draw = self._random.random
+        chosen = [w for w in usable if (share := w.health.share) >= 1.0 or draw() < share]
+        if all(worker.name in operation.tried for worker in chosen):
+            return [worker for worker in usable if worker.health.share]
+        return chosen
 
     def _wait(self, operation: SigningOperation) -> None:
         # Without any worker: the cluster's are not known yet.
@@ -334,6 +378,12 @@ class Pool:
                 worker.withdraw(operation, now)
         self._waiting.pop(operation, None)
 
+    def _blame(self, operation: SigningOperation, now: float) -> None:
+        """Whoever has the operation has not answered in time."""
+        for worker in self._workers:
+            if operation.link is not None and worker.name == operation.worker:
+                worker.failed(now)
+
     def _arm(self, now: float) -> None:
         """Have `_expire` called when the next operation falls due."""
         due = self._deadlines.next_due()
@@ -345,6 +395,7 @@ class Pool:
     def _expire(self) -> None:
         now = self._clock()
         for operation in self._deadlines.expire(now):
+            self._blame(operation, now)
             self._withdraw(operation, now)
             error = DeadlineExceeded(
                 f"no signature within {self._time_to_live:g} s;"
@@ -359,6 +410,19 @@ class Pool:
         for worker in list(self._all()):
             worker.tick(now)
         self._retiring = [worker for worker in self._retiring if not worker.gone]
+        self._look(now)
         self._deadlines.prune()
         self._refusals.expire(now)
         self._ticker = self._loop.call_later(self._tick_seconds, self._tick)
+
+    def _look(self, now: float) -> None:
+        """Compare the workers' latencies, and go on with their return."""
+        medians = {worker: worker.latencies.medians() for worker in self._workers}
+        changed = False
+        for worker, own in medians.items():
+            worker.limits = limits([theirs for other, theirs in medians.items() if other != worker])
+            if worker.health.seen(is_far(own, worker.limits)):
+                self.worker_ailing(worker, Reason.LATENCY, now)
+            changed |= worker.step(now)
+        if changed:
+            self.worker_changed()

@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from math import isfinite
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Mapping
+from math import inf, isfinite
+from typing import Final, NamedTuple, Protocol
 
+from offload.keys.algorithm import Algorithm
+from offload.pool.health import Health, Phase, Reason
+from offload.pool.latency import Latencies, Sample
 from offload.pool.link import Answers, Link
 from offload.pool.meter import WorkerMeter
 from offload.pool.operation import SigningOperation
 from offload.pool.rate import RateEstimator
 from offload.pool.spec import WorkerSpec
+from offload.wire.error import ErrorCode
 from offload.wire.message import Signature
+
+# What says something of the key or of the request, and nothing of the worker.
+_NO_FAULT: Final = frozenset(
+    {
+        ErrorCode.KEY_NOT_FOUND,
+        ErrorCode.CERT_NOT_FOUND,
+        ErrorCode.FORMAT,
+        ErrorCode.BAD_OPCODE,
+        ErrorCode.UNEXPECTED_OPCODE,
+    }
+)
+# Between two ticks: more would say no more, and would have to be sorted.
+_SAMPLES_A_TICK: Final = 32
 
 
 def _load(link: Link) -> int:
@@ -20,7 +37,9 @@ def _load(link: Link) -> int:
 
 
 class WorkerStatus(NamedTuple):
-    """A snapshot of one worker: rate in CPU-µs of work per second; latency, distance in seconds."""
+    """A snapshot of one worker: rate in CPU-µs of work per second; latency, distance in seconds;
+    share: with what chance it is a candidate, 0 while it is ejected.
+    """
 
     name: str
     address: str
@@ -31,6 +50,8 @@ class WorkerStatus(NamedTuple):
     latency: float
     zone: str
     distance: float
+    phase: Phase
+    share: float
 
 
 class RemoteOwner(Protocol):
@@ -47,7 +68,10 @@ class RemoteOwner(Protocol):
     def worker_lost(
         self, worker: RemoteWorker, operations: list[SigningOperation], reason: str
     ) -> None:
-        """A link broke with these unanswered."""
+        """A link broke or fell silent with these unanswered."""
+
+    def worker_ailing(self, worker: RemoteWorker, reason: Reason, now: float) -> None:
+        """The worker ought to be ejected."""
 
 
 class RemoteWorker:
@@ -59,6 +83,7 @@ class RemoteWorker:
     """
 
     __slots__ = (
+        "_away",
         "_clock",
         "_estimator",
         "_links",
@@ -67,9 +92,13 @@ class RemoteWorker:
         "_owner",
         "_remote",
         "_retiring",
+        "_samples",
         "_usable",
         "distance",
+        "health",
         "in_flight",
+        "latencies",
+        "limits",
         "name",
         "outstanding",
         "rate",
@@ -99,6 +128,13 @@ class RemoteWorker:
         self._estimator = RateEstimator(clock(), spec.capacity)
         self._links: list[Link] = []
         self._usable: list[Link] = []
+        self._samples: list[Sample] = []
+        # Whether it was linked before and is not now.
+        self._away = False
+        self.health = Health()
+        self.latencies = Latencies()
+        # Beyond these an answer is far slower than those of its peers.
+        self.limits: Mapping[Algorithm, float] = {}
         self.in_flight = 0
         self.outstanding = 0.0
         self.rate = self._estimator.rate
@@ -120,6 +156,8 @@ class RemoteWorker:
             self._estimator.latency,
             self.spec.zone,
             self.distance,
+            self.health.phase,
+            self.health.share,
         )
 
     @property
@@ -151,6 +189,25 @@ class RemoteWorker:
             self._release(operation)
             self._measure(0.0, now)
 
+    def failed(self, now: float) -> None:
+        """It did not do what it was asked to."""
+        if self.health.failed(now):
+            self._owner.worker_ailing(self, Reason.FAILURES, now)
+
+    def eject(self, reason: Reason, now: float) -> None:
+        """Be no candidate for a while."""
+        self.health.eject(reason, now)
+        self.latencies.clear()
+        self._samples.clear()
+        self._meter.ejected(reason)
+
+    def step(self, now: float) -> bool:
+        """Go on with its return; True when its phase has changed."""
+        changed = self.health.step(now)
+        if changed and self.health.phase is Phase.RETURNING:
+            self._forget(now)
+        return changed
+
     def tick(self, now: float) -> None:
         """Called at a steady pace."""
         for link in list(self._links):
@@ -161,8 +218,10 @@ class RemoteWorker:
             self._estimator.idle(now)
             self.rate = self._estimator.rate
         self._locate()
+        self.latencies.add(self._samples, now)
+        self._samples.clear()
         if not self._retiring:
-            self._meter.state(self.in_flight, len(self._usable), self.rate)
+            self._report()
         elif not self.in_flight:
             self._leave()
 
@@ -170,7 +229,7 @@ class RemoteWorker:
         """Take no more work; `gone` is true when what is under way has ended."""
         self._retiring = True
         # The metric stays, since values live in files by label; at nothing, which is the truth.
-        self._meter.state(0, 0, 0.0)
+        self._meter.state(0, 0, 0.0, 0.0)
         if not self.in_flight:
             self._leave()
 
@@ -193,7 +252,11 @@ class RemoteWorker:
             return
         self._usable = [link for link in self._links if link.usable]
         self._locate()
-        self._meter.state(self.in_flight, len(self._usable), self.rate)
+        if self._usable and self._away:
+            self._return()
+        elif not self._usable:
+            self._away = self._away or not link.paused
+        self._report()
         self._owner.worker_changed()
 
     def link_answered(self, answers: Answers, now: float) -> None:
@@ -204,7 +267,7 @@ class RemoteWorker:
                 work += operation.cost
         # Before the callbacks, which may send the next operations.
         self._measure(work, now)
-        self._estimator.answered(now - answers[-1][0].sent)
+        self._learn(answers, now)
         meter = self._meter
         for operation, message in answers:
             if not operation.pending:
@@ -219,16 +282,68 @@ class RemoteWorker:
                         {"message": "error in a signing operation's callback", "exception": error}
                     )
             else:
-                self._owner.worker_refused(self, operation, message.code, now)
+                self._refused(operation, message.code, now)
+
+    def link_muted(self, link: Link, operations: list[SigningOperation]) -> None:
+        self._hand_back(operations, "the worker has fallen silent")
 
     def link_lost(self, link: Link, operations: list[SigningOperation], reason: str) -> None:
         if link in self._links:
             self._links.remove(link)
         if operations:
-            self._measure(0.0, self._clock())
-            for operation in operations:
-                self._release(operation)
-            self._owner.worker_lost(self, operations, reason)
+            self._hand_back(operations, reason)
+
+    def _hand_back(self, operations: list[SigningOperation], reason: str) -> None:
+        now = self._clock()
+        self._measure(0.0, now)
+        for operation in operations:
+            self._release(operation)
+        if not self._retiring:
+            self.failed(now)
+        self._owner.worker_lost(self, operations, reason)
+
+    def _refused(self, operation: SigningOperation, code: int, now: float) -> None:
+        if code not in _NO_FAULT:
+            self.failed(now)
+        self._owner.worker_refused(self, operation, code, now)
+
+    def _learn(self, answers: Answers, now: float) -> None:
+        last = answers[-1][0]
+        latency = now - last.sent
+        self._estimator.answered(latency)
+        if len(self._samples) < _SAMPLES_A_TICK:
+            self._samples.append((last.algorithm, latency - self.distance))
+        if self.health.eventful:
+            self._judge(answers, now)
+
+    def _judge(self, answers: Answers, now: float) -> None:
+        """Tell its health of what it did well; too late is not well."""
+        for operation, message in answers:
+            limit = self.limits.get(operation.algorithm, inf)
+            if message.__class__ is not Signature:
+                continue
+            if self.health.share or now - operation.sent - self.distance <= limit:
+                self.health.succeeded(operation.sent)
+            else:
+                self.health.failed(now)
+
+    def _return(self) -> None:
+        """It was away and is linked again: what was measured before says little now."""
+        now = self._clock()
+        self._away = False
+        self.health.come_back(now)
+        self._forget(now)
+
+    def _forget(self, now: float) -> None:
+        self.latencies.clear()
+        self._samples.clear()
+        if not self.in_flight:
+            self._estimator = RateEstimator(now, self.spec.capacity)
+            self.rate = self._estimator.rate
+
+    def _report(self) -> None:
+        share = self.health.share if self._usable else 0.0
+        self._meter.state(self.in_flight, len(self._usable), self.rate, share)
 
     def _leave(self) -> None:
         """Say goodbye; whoever does not answer by the next tick is left without."""

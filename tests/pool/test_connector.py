@@ -15,6 +15,7 @@ from offload.config import Address, Identity
 from offload.observe import metrics
 from offload.pool import connector as connector_module
 from offload.pool.connector import Connector
+from offload.pool.health import Reason
 from offload.pool.meter import PoolMeter
 from offload.pool.operation import SigningOperation
 from offload.pool.remote import RemoteWorker
@@ -39,6 +40,9 @@ class Owner:
     def worker_lost(
         self, worker: RemoteWorker, operations: list[SigningOperation], reason: str
     ) -> None:
+        raise AssertionError
+
+    def worker_ailing(self, worker: RemoteWorker, reason: Reason, now: float) -> None:
         raise AssertionError
 
 

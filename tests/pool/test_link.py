@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from offload.keys.algorithm import Algorithm
-from offload.pool.link import SILENT_TICKS, WRITE_LIMIT, Answers, Link
+from offload.pool.link import MUTE_TICKS, SILENT_TICKS, WRITE_LIMIT, Answers, Link
 from offload.pool.operation import SigningOperation
 from offload.wire.codec import Decoder, encode
 from offload.wire.message import Failure, Message, Ping, Pong, Signature, TlsSign
@@ -45,6 +45,7 @@ class Owner:
     def __init__(self) -> None:
         self.usable: list[bool] = []
         self.answers: Answers = []
+        self.muted: list[list[SigningOperation]] = []
         self.lost: list[tuple[list[SigningOperation], str]] = []
 
     def link_opened(self, link: Link) -> None:
@@ -55,6 +56,9 @@ class Owner:
 
     def link_answered(self, answers: Answers, now: float) -> None:
         self.answers += answers
+
+    def link_muted(self, link: Link, operations: list[SigningOperation]) -> None:
+        self.muted.append(operations)
 
     def link_lost(self, link: Link, operations: list[SigningOperation], reason: str) -> None:
         self.lost.append((operations, reason))
@@ -223,6 +227,24 @@ async def test_silence_is_met_with_one_ping_and_then_the_end(bench: Bench) -> No
     assert bench.transport.ended == "abort"
     bench.link.connection_lost(None)
     assert bench.owner.lost == [([], "the worker has fallen silent")]
+
+
+async def test_who_falls_silent_is_not_asked_until_he_speaks_again(bench: Bench) -> None:
+    bench.become_usable()
+    operations = bench.send(2)
+    for _ in range(MUTE_TICKS):
+        assert bench.owner.usable == [True]
+        bench.link.tick()
+    assert bench.owner.usable == [True, False]
+    assert bench.owner.muted == [operations]
+    assert all(one.link is None for one in operations)
+    bench.link.pause_writing()
+    bench.link.resume_writing()
+    assert bench.owner.usable == [True, False]
+    bench.receive(Signature(operations[0].id, b"late"))
+    assert bench.link.late == 1
+    assert bench.owner.usable == [True, False, True]
+    assert bench.transport.ended == ""
 
 
 async def test_any_answer_is_a_sign_of_life(bench: Bench) -> None:

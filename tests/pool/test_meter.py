@@ -26,6 +26,8 @@ class Metrics:
         )
         self.POOL_LINKS = GaugeFamily(registry, "links", "-", "worker")
         self.POOL_MEASURED_RATE = GaugeFamily(registry, "rate", "-", "worker")
+        self.POOL_SHARE = GaugeFamily(registry, "share", "-", "worker")
+        self.POOL_EJECTIONS = CounterFamily(registry, "ejections_total", "-", "worker", "reason")
 
     def value(self, name: str, **labels: str) -> float | None:
         """The value as it would be scraped."""
@@ -65,7 +67,10 @@ def test_retries_rejections_and_state(metrics: Metrics) -> None:
     meter = PoolMeter(metrics)
     meter.retried("link_lost")
     meter.rejected("alpha", Algorithm.P_384)
-    meter.of("alpha").state(in_flight=3, links=2, rate=5e5)
+    meter.of("alpha").state(in_flight=3, links=2, rate=5e5, share=0.25)
+    meter.of("alpha").ejected("latency")
+    assert metrics.value("share", worker="alpha") == 0.25
+    assert metrics.value("ejections_total", worker="alpha", reason="latency") == 1
     assert metrics.value("retries_total", reason="link_lost") == 1
     assert metrics.value("rejected_total", worker="alpha", algorithm="p-384") == 1
     assert metrics.value("in_flight", worker="alpha") == 3

@@ -6,13 +6,14 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from pool.conftest import SKI, Ask, Asked, StartPool, StartWorker
+from pool.conftest import SKI, Ask, Asked, ObservedPool, StartPool, StartWorker
 from support.pki import PKI, Issued
 from support.ports import free_port
 from support.scripted_worker import Script, ScriptedWorker, server_context
 
 from offload.config.address import Address
 from offload.observe import metrics
+from offload.pool import health as health_module
 from offload.pool import link as link_module
 from offload.pool import pool as pool_module
 from offload.pool.errors import (
@@ -23,6 +24,7 @@ from offload.pool.errors import (
     PoolClosed,
     Refused,
 )
+from offload.pool.health import FAILURES, Phase
 from offload.pool.operation import SigningOperation, State
 from offload.pool.spec import WorkerSpec
 from offload.wire.error import ErrorCode
@@ -569,3 +571,82 @@ async def test_workers_come_and_go_while_operations_do_not_fail(
         if turn % 7 == 0:
             assert await asked[-1].signature()
     assert {await one.signature() for one in asked} <= BOTH
+
+
+def phases(pool: ObservedPool) -> dict[str, Phase]:
+    return {worker.name: worker.phase for worker in pool.workers}
+
+
+async def test_who_fails_time_after_time_is_asked_no_more(
+    start_worker: StartWorker, start_pool: StartPool, ask: Ask
+) -> None:
+    alpha, beta = await start_worker("alpha"), await start_worker("beta")
+    pool = await start_pool(alpha=alpha.port, beta=beta.port)
+    alpha.script = refusing(ErrorCode.INTERNAL)
+    asked = [ask(pool) for _ in range(4 * FAILURES)]
+    assert {await one.signature() for one in asked} == {b"beta"}
+    assert phases(pool) == {"alpha": Phase.EJECTED, "beta": Phase.SOUND}
+    before = len(alpha.requests)
+    asked = [ask(pool) for _ in range(20)]
+    assert {await one.signature() for one in asked} == {b"beta"}
+    assert len(alpha.requests) == before
+    # Rather than nobody: whoever is left is asked, ejected or not.
+    with pytest.raises(Refused):
+        await ask(pool, exclude=frozenset({"beta"})).signature()
+
+
+async def test_one_wrong_signature_is_enough_but_the_last_worker_stays(
+    start_worker: StartWorker, start_pool: StartPool, ask: Ask
+) -> None:
+    alpha, beta = await start_worker("alpha"), await start_worker("beta")
+    pool = await start_pool(alpha=alpha.port, beta=beta.port)
+    first = ask(pool, exclude=frozenset({"beta"}))
+    second = ask(pool, exclude=frozenset({"alpha"}))
+    assert {await first.signature(), await second.signature()} == BOTH
+    pool.report_bad_signature(first.operation)
+    assert phases(pool) == {"alpha": Phase.EJECTED, "beta": Phase.SOUND}
+    pool.report_bad_signature(second.operation)
+    pool.report_bad_signature(first.operation)
+    assert phases(pool) == {"alpha": Phase.EJECTED, "beta": Phase.SOUND}
+    assert {await ask(pool).signature() for _ in range(10)} == {b"beta"}
+
+
+async def test_a_slow_worker_is_ejected_probed_and_let_back(
+    start_worker: StartWorker, start_pool: StartPool, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health_module, "EJECTED_SECONDS", 0.1)
+    monkeypatch.setattr(health_module, "RAMP_SECONDS", 0.2)
+    alpha, beta = await start_worker("alpha"), await start_worker("beta")
+    pool = await start_pool(alpha=alpha.port, beta=beta.port)
+    loop = asyncio.get_running_loop()
+
+    def late(request: TlsSign) -> None:
+        loop.call_later(0.03, alpha.answer, request, b"alpha")
+
+    alpha.script = late
+    seen: list[Phase] = []
+    async with asyncio.timeout(20):
+        while seen[-1:] != [Phase.SOUND] or Phase.RETURNING not in seen:
+            others = [frozenset[str](), frozenset({"alpha"})]
+            if not seen[1:]:  # it would be asked too seldom by itself
+                others += [frozenset({"beta"})]
+            await asyncio.gather(*(ask(pool, exclude=each).signature() for each in others))
+            phase = phases(pool)["alpha"]
+            if seen[-1:] != [phase]:
+                seen.append(phase)
+            if phase is Phase.EJECTED:
+                alpha.script = lambda _: b"alpha"
+    assert seen[:4] == [Phase.SOUND, Phase.EJECTED, Phase.RETURNING, Phase.SOUND]
+
+
+async def test_a_worker_that_comes_back_gets_a_share_that_grows(
+    start_worker: StartWorker, start_pool: StartPool, ask: Ask
+) -> None:
+    alpha, beta = await start_worker("alpha"), await start_worker("beta")
+    pool = await start_pool(alpha=alpha.port, beta=beta.port)
+    alpha.drop()
+    await pool.until_links(1)
+    await pool.until_links(2)
+    assert phases(pool) == {"alpha": Phase.RETURNING, "beta": Phase.SOUND}
+    signers = Counter([await ask(pool).signature() for _ in range(200)])
+    assert signers[b"alpha"] < 50

@@ -8,7 +8,9 @@ from pool.test_link import Transport
 from offload.config.address import Address
 from offload.keys.algorithm import Algorithm
 from offload.observe import metrics
-from offload.pool.link import Link
+from offload.pool import health
+from offload.pool.health import Phase, Reason
+from offload.pool.link import MUTE_TICKS, Link
 from offload.pool.meter import PoolMeter
 from offload.pool.operation import SigningOperation
 from offload.pool.rate import ASSUMED_RATE
@@ -25,6 +27,7 @@ class Owner:
         self.changes = 0
         self.refused: list[tuple[SigningOperation, int]] = []
         self.lost: list[list[SigningOperation]] = []
+        self.ailing: list[Reason] = []
 
     def worker_changed(self) -> None:
         self.changes += 1
@@ -38,6 +41,10 @@ class Owner:
         self, worker: RemoteWorker, operations: list[SigningOperation], reason: str
     ) -> None:
         self.lost.append(operations)
+
+    def worker_ailing(self, worker: RemoteWorker, reason: Reason, now: float) -> None:
+        self.ailing.append(reason)
+        worker.eject(reason, now)
 
 
 class Bench:
@@ -139,6 +146,62 @@ async def test_withdrawing_frees_the_worker(bench: Bench) -> None:
     bench.receive(link, Signature(one.id, b"late"))
     assert one.signature is None
     assert link.late == 1
+
+
+async def test_failure_after_failure_is_reported_and_a_success_between_forgives(
+    bench: Bench,
+) -> None:
+    link = bench.connect()
+    for code in [8, 8, 8, 8, 0, 8, 8, 8, 8, 2, 8]:
+        assert bench.owner.ailing == []
+        one = bench.send(10.0)
+        bench.receive(link, Failure(one.id, code) if code else Signature(one.id, b"one"))
+    assert bench.owner.ailing == [Reason.FAILURES]
+    assert bench.worker.status.phase is Phase.EJECTED
+
+
+async def test_answers_as_fast_as_its_peers_bring_it_back(bench: Bench) -> None:
+    link = bench.connect()
+    bench.worker.limits = {Algorithm.P_256: 0.01}
+    bench.worker.eject(Reason.LATENCY, bench.now)
+    bench.now += health.EJECTED_SECONDS
+    for seconds in [0.001, 0.02, *[0.001] * health.PROBES]:
+        assert not bench.worker.health.step(bench.now)
+        if seconds == 0.001:
+            bench.now += 2 * health.EJECTED_SECONDS
+        one = bench.send(10.0)
+        bench.now += seconds
+        bench.receive(link, Signature(one.id, b"one"))
+    assert bench.worker.health.step(bench.now)
+    assert bench.worker.status.phase is Phase.RETURNING
+
+
+async def test_a_silent_worker_hands_back_its_work_and_returns_when_it_is_heard(
+    bench: Bench,
+) -> None:
+    link = bench.connect()
+    one = bench.send(10.0)
+    bench.receive(link, Signature(one.id, b"one"))
+    two = bench.send(10.0)
+    for _ in range(MUTE_TICKS):
+        bench.worker.tick(bench.now)
+    assert bench.worker.status.links == 0
+    assert bench.owner.lost == [[two]]
+    assert bench.worker.in_flight == 0
+    assert metrics.POOL_SHARE.labels("alpha").value == 0
+    bench.receive(link, Signature(two.id, b"late"))
+    assert bench.worker.usable
+    assert bench.worker.rate == ASSUMED_RATE
+    assert bench.worker.status.share == health.LEAST_SHARE
+
+
+async def test_a_full_buffer_is_no_absence(bench: Bench) -> None:
+    link = bench.connect()
+    link.pause_writing()
+    assert bench.worker.status.links == 0
+    link.resume_writing()
+    assert bench.worker.status.links == 1
+    assert bench.worker.status.share == 1.0
 
 
 def elsewhere(bench: Bench, zone: str, own: str) -> RemoteWorker:
