@@ -104,7 +104,7 @@ class Children:
         """
         extra = dict(environment or {})
         log = self._logs / f"{name}.log"
-        parent = os.getpid()
+        parent, end = os.getpid(), signal.SIGKILL if abrupt else signal.SIGTERM
         # An interrupt between the start and the list would leave a process that nobody ends.
         with _uninterrupted() as mask, log.open("ab") as output:
             process = subprocess.Popen(
@@ -114,7 +114,7 @@ class Children:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                preexec_fn=lambda: _end_with(parent, mask),  # noqa: PLW1509 - no threads here
+                preexec_fn=lambda: _end_with(parent, mask, end),  # noqa: PLW1509 - no threads here
             )
             child = Child(name, process, os.pidfd_open(process.pid), log, command, extra, abrupt)
             self._children.append(child)
@@ -217,12 +217,12 @@ def _uninterrupted() -> Iterator[set[signal.Signals]]:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def _end_with(parent: int, mask: set[signal.Signals]) -> None:
+def _end_with(parent: int, mask: set[signal.Signals], end: signal.Signals) -> None:
     """In the child: end when the demonstration does, even when that is killed."""
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, end, 0, 0, 0)
     if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), end)
 
 
 def family(pid: int) -> list[int]:

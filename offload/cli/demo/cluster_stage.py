@@ -10,10 +10,8 @@ logs/           what each process says
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -21,7 +19,7 @@ from pathlib import Path
 from threading import Event
 
 from offload.cli import cluster_create, cluster_join
-from offload.cli.demo import hsm
+from offload.cli.demo import hsm, newcomer
 from offload.cli.demo.children import Child, Children
 from offload.cli.demo.etcd import FRONTEND_USER, SIZE, WORKER_USER, Etcd
 from offload.cli.demo.example_authority import ExampleAuthority
@@ -109,12 +107,17 @@ class Stage:
         """Invite the other workers, have them ask, and approve them as the officer."""
         officer = self.rest(FOUNDER, OFFICER)
         waiting = {}
-        with self._hsm_environment():
-            for name in NEWCOMERS:
-                made = officer.ask("POST", "/v1/members", member=name)
-                invitation = Invitation.decode(made["invitation"])
-                waiting[name] = cluster_join.prepare(self._of(name), invitation, self._plan(name))
+        for name in NEWCOMERS:
+            made = officer.ask("POST", "/v1/members", member=name)
+            invitation = Invitation.decode(made["invitation"])
+            waiting[name] = self._prepare(name, invitation)
         asyncio.run(self._join(officer, waiting))
+
+    def _prepare(self, name: str, invitation: Invitation) -> cluster_join.Waiting:
+        directory, plan, environment = self._of(name), self._plan(name), self._environment(name)
+        if environment:
+            return newcomer.prepare(directory, invitation, plan, environment)
+        return cluster_join.prepare(directory, invitation, plan)
 
     async def _join(self, officer: Rest, waiting: Mapping[str, cluster_join.Waiting]) -> None:
         over = Event()
@@ -191,17 +194,6 @@ class Stage:
 
     def _environment(self, name: str) -> Mapping[str, str]:
         return self.hsm.environment if self.hsm is not None and name == HSM_WORKER else {}
-
-    @contextmanager
-    def _hsm_environment(self) -> Iterator[None]:
-        """The library of the HSM reads the environment of this process, too."""
-        before = dict(os.environ)
-        os.environ.update(self._environment(HSM_WORKER))
-        try:
-            yield
-        finally:
-            os.environ.clear()
-            os.environ.update(before)
 
     # Users
 

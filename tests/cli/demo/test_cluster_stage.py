@@ -1,4 +1,3 @@
-import os
 from pathlib import Path
 from threading import Event
 from types import SimpleNamespace
@@ -70,13 +69,6 @@ def test_without_an_hsm_all_tokens_are_software(
     stage = Stage(tmp_path, cast(Children, FakeChildren()))
     assert stage.hsm is None
     assert "directory" in stage._plan(HSM_WORKER).token
-
-
-def test_our_own_environment_is_as_it_was(stage: Stage) -> None:
-    before = dict(os.environ)
-    with stage._hsm_environment():
-        assert os.environ["SOFTHSM2_CONF"] == "there"
-    assert dict(os.environ) == before
 
 
 def test_the_website_knows_both_front_ends(stage: Stage, children: FakeChildren) -> None:
