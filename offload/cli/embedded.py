@@ -155,17 +155,19 @@ async def _found(worker: Worker, cluster: WorkerCluster) -> Opened:
         if error is not None:
             raise Failure(f"the catalogue cannot be opened: {error}") from error
 
-    seen = await asyncio.to_thread(_seen, cluster)
-    return await opened(cluster.catalogue, authority, seen, SystemRandom(), told=told)
+    seen, revoked = await asyncio.to_thread(_seen, cluster)
+    return await opened(
+        cluster.catalogue, authority, seen, SystemRandom(), revoked=revoked, told=told
+    )
 
 
-def _seen(cluster: WorkerCluster) -> dict[str, int]:
-    """What the worker has seen: an older record is refused here, too."""
+def _seen(cluster: WorkerCluster) -> tuple[dict[str, int], frozenset[str]]:
+    """What the worker has seen: an older record is refused here too, and who was removed."""
     if not cluster.replica.exists():
-        return {}
+        return {}, frozenset()
     file = ReplicaFile(cluster.replica)
     try:
-        return file.seen()
+        return file.seen(), file.revoked()
     finally:
         file.close()
 
