@@ -106,6 +106,12 @@ SIGNING_RETRIES: Final = CounterFamily(
     "Signing operations sent again to another worker, by reason.",
     "reason",
 )
+SIGNING_HEDGES: Final = CounterFamily(
+    REGISTRY,
+    "offload_signing_hedges_total",
+    "Late operations that were sent to a second worker too, by outcome (won: the second was first).",
+    "outcome",
+)
 SIGNATURES_REJECTED: Final = CounterFamily(
     REGISTRY,
     "offload_signatures_rejected_total",

@@ -8,8 +8,10 @@ A `WorkerSpec` describes a worker; `Pool.set_workers` takes the present ones at 
 those of a cluster come and go.
 A worker's `Health` says whether and how much it is asked: one that fails, is far slower than its
 peers (`latency`) or signs wrongly is ejected, probed and let back bit by bit.
-An operation whose link breaks, or that a worker refuses for a reason of its own, goes to another
-worker at once; while no worker is up, operations wait for one until their deadline.
+An operation that is late goes to a second worker too (`Hedge`), within a budget; one that would
+come too late (`admission`) is refused at once. An operation whose link breaks, or that a worker
+refuses for a reason of its own, goes to another worker at once; while no worker is up, operations
+wait for one for a short grace, and later ones not at all.
 
 `Signer` is the seam to the front-end; `fake.FakePool` is the scripted one for its tests.
 """

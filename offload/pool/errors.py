@@ -17,6 +17,12 @@ class NoWorkerAvailable(SigningError):
     outcome = "no_worker"
 
 
+class NoCapacity(SigningError):
+    """The workers have so much to do that none would answer in time: not even asked."""
+
+    outcome = "no_capacity"
+
+
 class DeadlineExceeded(SigningError):
     """No worker answered in time."""
 

@@ -144,6 +144,12 @@ class Link:
             self._loop.call_soon(self._flush)
         self._outbox.append(frame)
 
+    def replace(self, operation: SigningOperation, copy: SigningOperation) -> None:
+        """Have the answer to `operation` be the answer to `copy`."""
+        self.pending[operation.id] = copy
+        copy.id, copy.link = operation.id, self
+        operation.link = None
+
     def withdraw(self, operation: SigningOperation) -> None:
         """Wait no longer for the answer to `operation`; it will be ignored."""
         del self.pending[operation.id]

@@ -19,6 +19,7 @@ class PoolMetrics(Protocol):
     POOL_MEASURED_RATE: GaugeFamily
     POOL_SHARE: GaugeFamily
     POOL_EJECTIONS: CounterFamily
+    SIGNING_HEDGES: CounterFamily
 
 
 class WorkerMeter:
@@ -73,6 +74,10 @@ class PoolMeter:
     def retried(self, reason: str) -> None:
         """An operation goes to another worker."""
         self._metrics.SIGNING_RETRIES.labels(reason).inc()
+
+    def hedged(self, outcome: str) -> None:
+        """An operation that was sent to a second worker has come to its end."""
+        self._metrics.SIGNING_HEDGES.labels(outcome).inc()
 
     def rejected(self, worker: str, algorithm: Algorithm) -> None:
         """A signature turned out to be wrong."""

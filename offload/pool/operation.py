@@ -31,6 +31,7 @@ from offload.pool.errors import (
 )
 
 if TYPE_CHECKING:
+    from offload.pool.hedge import Hedge
     from offload.pool.link import Link
 
 
@@ -79,6 +80,7 @@ class SigningOperation:
         "deadline",
         "error",
         "exclude",
+        "hedge",
         "id",
         "link",
         "payload",
@@ -100,7 +102,7 @@ class SigningOperation:
     # The pool's own book-keeping: `id` on `link`, when `sent`, at what `cost`, how many
     # `attempts`, whom it `tried` and who `refused` (both with `exclude`), the last `setback`;
     # `pending` from the asking until the pool has no more to do with it, which for a cancelled
-    # operation is when its answer comes or would have been due.
+    # operation is when its answer comes or would have been due. A copy has its `hedge`.
     id: int
     link: Link | None
     sent: float
@@ -108,6 +110,7 @@ class SigningOperation:
     signature: bytes | None
     error: SigningError | None
     setback: SigningError | None
+    hedge: Hedge | None
 
     def __init__(
         self,
@@ -133,7 +136,7 @@ class SigningOperation:
         self._done = done
         self.exclude = self.tried = self.refused = exclude
         self.state = _NEW
-        self.signature = self.error = self.setback = self.link = None
+        self.signature = self.error = self.setback = self.link = self.hedge = None
         self.worker = ""
         self.pending = False
         self.attempts = 0
@@ -182,6 +185,15 @@ class SigningOperation:
         """
         if self.state is not _SUCCEEDED:
             raise NotAnswered("operation has no signature that could be wrong")
+        return self._like(done, self.exclude | {self.worker})
+
+    def copy(self, done: Done) -> SigningOperation:
+        """A new operation for the same signature, for a second worker."""
+        copy = self._like(done, self.exclude)
+        copy.tried, copy.refused = self.tried, self.refused
+        return copy
+
+    def _like(self, done: Done, exclude: frozenset[str]) -> SigningOperation:
         return SigningOperation(
             self.ski,
             self.algorithm,
@@ -191,7 +203,7 @@ class SigningOperation:
             self.server_name,
             self.client_address,
             done,
-            self.exclude | {self.worker},
+            exclude,
             self.client_random,
         )
 

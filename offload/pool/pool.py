@@ -12,19 +12,22 @@ from OpenSSL import SSL
 from offload import config
 from offload.keys.algorithm import Algorithm
 from offload.observe.log import get_logger
+from offload.pool.admission import comes_too_late, is_strained
 from offload.pool.choice import choose
 from offload.pool.connector import FAREWELL_SECONDS, Connector
 from offload.pool.deadlines import DeadlineQueue
 from offload.pool.errors import (
     DeadlineExceeded,
     LinkLost,
+    NoCapacity,
     NoWorkerAvailable,
     PoolClosed,
     Refused,
     SigningError,
 )
 from offload.pool.health import Phase, Reason, may_eject
-from offload.pool.latency import is_far, limits
+from offload.pool.hedge import FIRST_DELAY, Budget, Hedge, delay
+from offload.pool.latency import is_far, limits, percentile_95
 from offload.pool.meter import PoolMeter, PoolMetrics
 from offload.pool.operation import SigningOperation, State
 from offload.pool.refusals import Refusals
@@ -38,8 +41,10 @@ TICK_SECONDS: Final = 0.5
 WAITING_LIMIT: Final = 4096
 # A request at which workers break must not go round for ever.
 SPARE_ATTEMPTS: Final = 2
-# uvloop's timers count whole milliseconds.
-_LEAST_DELAY: Final = 0.001
+# How often operations under way are looked at: for deadlines, and for those that are late.
+SWEEP_SECONDS: Final = 0.01
+# What starts first when a whole machine boots waits for the other.
+FIRST_LINK_SECONDS: Final = 5.0
 
 # Errors that lie in the request itself: every other worker would say the same.
 _FINAL: Final = frozenset({ErrorCode.FORMAT, ErrorCode.UNEXPECTED_OPCODE})
@@ -82,6 +87,14 @@ class Pool:
         self._usable: tuple[RemoteWorker, ...] = ()
         # Whether some worker is not to be had like any other: see `_candidates`.
         self._irregular = False
+        # Whether some worker has a backlog: then an operation may come too late.
+        self._strained = False
+        self._budget = Budget(settings.hedge_budget)
+        self._delays: dict[Algorithm, float] = {}
+        self._least_delay = FIRST_DELAY
+        self._submitted = 0
+        # Since when no worker can be asked; None while one can.
+        self._down_since: float | None = clock() + FIRST_LINK_SECONDS
         self._available = asyncio.Event()
         self._refusals = Refusals()
         self._deadlines: DeadlineQueue[SigningOperation] = DeadlineQueue()
@@ -143,15 +156,16 @@ class Pool:
             self._loop.call_soon(self._give_up, operation)
             return
         self._deadlines.add(operation)
+        self._submitted += 1
         if self._timer is None:
-            self._arm(now)
-        if self._irregular or self._refusals:
+            self._timer = self._loop.call_later(SWEEP_SECONDS, self._sweep)
+        if self._irregular or self._strained or self._refusals:
             self._place(operation, now)
             return
         # The usual way, without a detour: all is well, nobody has refused anything of late.
         worker = choose(self._usable, operation.cost, operation.exclude, self._random)
         if worker is None:
-            self._wait(operation)
+            self._wait(operation, now)
             return
         operation.attempts = 1
         worker.send(operation, now)
@@ -195,7 +209,10 @@ class Pool:
         self._irregular = any(worker.health.share < 1.0 for worker in self._usable)
         if not self._usable:
             self._available.clear()
+            if self._down_since is None:
+                self._down_since = self._clock()
             return
+        self._down_since = None
         self._available.set()
         if self._waiting and not self._closed:
             waiting, self._waiting = self._waiting, {}
@@ -280,7 +297,7 @@ class Pool:
     def _retry(self, operation: SigningOperation, error: SigningError, now: float) -> None:
         if operation.state is State.CANCELLED:
             operation.pending = False
-        elif operation.attempts >= self._attempts or self._closed:
+        elif operation.hedge is not None or operation.attempts >= self._attempts or self._closed:
             self._fail(operation, error)
         else:
             operation.setback = error
@@ -290,7 +307,11 @@ class Pool:
         """Send the operation to the best worker, or let it wait, or fail it."""
         worker = self._choose(operation, now)
         if worker is None:
-            self._wait(operation)
+            self._wait(operation, now)
+            return
+        if self._strained and not operation.attempts and self._is_too_late(worker, operation, now):
+            # Perhaps within `submit`, where `done` must not be called.
+            self._loop.call_soon(self._refuse, operation)
             return
         if operation.attempts:
             self._meter.retried(operation.setback.outcome if operation.setback else "none")
@@ -335,12 +356,31 @@ class Pool:
             return [worker for worker in usable if worker.health.share]
         return chosen
 
-    def _wait(self, operation: SigningOperation) -> None:
+    def _is_too_late(self, worker: RemoteWorker, operation: SigningOperation, now: float) -> bool:
+        if not is_strained(worker.oldest(now), now, self._time_to_live):
+            return False
+        expected = (worker.outstanding + operation.cost) / worker.rate + worker.distance
+        return comes_too_late(expected, operation.deadline - now)
+
+    def _refuse(self, operation: SigningOperation) -> None:
+        if operation.pending:
+            self._fail(
+                operation,
+                NoCapacity(f"no worker would be done within {self._time_to_live:g} s; add workers"),
+            )
+
+    def _is_down(self, now: float) -> bool:
+        """Whether every worker has been down for so long that nobody waits for one."""
+        down_since = self._down_since
+        return down_since is not None and now - down_since >= self._settings.outage_grace
+
+    def _wait(self, operation: SigningOperation, now: float) -> None:
         # Without any worker: the cluster's are not known yet.
         hopeful = not self._workers or any(
             worker.name not in operation.refused for worker in self._workers
         )
-        if hopeful and not self._closed and len(self._waiting) < WAITING_LIMIT:
+        hopeful = hopeful and not self._closed and not self._is_down(now)
+        if hopeful and len(self._waiting) < WAITING_LIMIT:
             self._waiting[operation] = None
             return
         # Perhaps within `submit`, where `done` must not be called.
@@ -355,6 +395,8 @@ class Pool:
             return PoolClosed("pool of workers was closed")
         if len(self._waiting) >= WAITING_LIMIT:
             return NoWorkerAvailable("no worker is up and too many operations wait; start workers")
+        if self._is_down(self._clock()):
+            return NoWorkerAvailable("every worker is down; see why their links are lost")
         return operation.setback or NoWorkerAvailable(
             "no worker is left that may be asked; configure more workers"
         )
@@ -363,7 +405,8 @@ class Pool:
         operation.pending = False
         if operation.state is State.CANCELLED:
             return
-        self._meter.failed(operation.worker, operation.algorithm, error.outcome)
+        if operation.hedge is None:  # else the operation is counted, not its copies
+            self._meter.failed(operation.worker, operation.algorithm, error.outcome)
         try:
             operation.fail(error)
         except Exception as problem:
@@ -384,15 +427,8 @@ class Pool:
             if operation.link is not None and worker.name == operation.worker:
                 worker.failed(now)
 
-    def _arm(self, now: float) -> None:
-        """Have `_expire` called when the next operation falls due."""
-        due = self._deadlines.next_due()
-        if due is None:
-            self._timer = None
-        else:
-            self._timer = self._loop.call_later(max(due - now, _LEAST_DELAY), self._expire)
-
-    def _expire(self) -> None:
+    def _sweep(self) -> None:
+        """Look at what is under way, as long as there is anything."""
         now = self._clock()
         for operation in self._deadlines.expire(now):
             self._blame(operation, now)
@@ -403,7 +439,57 @@ class Pool:
             )
             error.__cause__ = operation.setback
             self._fail(operation, error)
-        self._arm(self._clock())
+        self._strained = any(
+            is_strained(worker.oldest(now), now, self._time_to_live) for worker in self._usable
+        )
+        self._hedge(now)
+        if self._waiting:
+            self._wait_no_more(now)
+        if self._deadlines.next_due() is None or self._closed:
+            self._timer = None
+        else:
+            self._timer = self._loop.call_later(SWEEP_SECONDS, self._sweep)
+
+    def _wait_no_more(self, now: float) -> None:
+        """End what has waited long enough for a worker that is down."""
+        if self._down_since is not None and not self._is_down(now):
+            return
+        since = now if self._is_down(now) else now - self._settings.outage_grace
+        for operation in [each for each in self._waiting if each.started <= since]:
+            del self._waiting[operation]
+            self._give_up(operation)
+
+    def _hedge(self, now: float) -> None:
+        """Send what is late to a second worker too, within the budget."""
+        if not self._budget.earn(self._submitted) or self._strained:
+            return
+        sound = [worker for worker in self._usable if worker.health.share >= 1.0]
+        for worker in self._usable if sound else ():
+            for operation in worker.late(now, self._delays, self._least_delay):
+                if operation.state is State.CANCELLED:
+                    continue
+                others = [other for other in sound if other is not worker]
+                second = choose(others, operation.cost, operation.tried, self._random)
+                if second is None:
+                    continue
+                if not self._budget.take():
+                    return
+                self._send_twice(operation, worker, second, now)
+
+    def _send_twice(
+        self, operation: SigningOperation, first: RemoteWorker, second: RemoteWorker, now: float
+    ) -> None:
+        hedge = Hedge(operation, self._both_lost, self._meter.hedged)
+        for copy in (hedge.first, hedge.second):
+            copy.ask(now, now + self._time_to_live)
+            copy.started, copy.cost = operation.started, operation.cost
+            self._deadlines.add(copy)
+        operation.attempts += 1
+        first.replace(operation, hedge.first)
+        second.send(hedge.second, now)
+
+    def _both_lost(self, operation: SigningOperation, error: SigningError) -> None:
+        self._retry(operation, error, self._clock())
 
     def _tick(self) -> None:
         now = self._clock()
@@ -426,3 +512,13 @@ class Pool:
             changed |= worker.step(now)
         if changed:
             self.worker_changed()
+        self._measure_delays()
+
+    def _measure_delays(self) -> None:
+        """After how long an operation of each algorithm is late."""
+        workers = [worker.latencies for worker in self._workers]
+        self._delays = {
+            algorithm: delay(percentile_95(workers, algorithm), self._time_to_live)
+            for algorithm in {each for worker in workers for each in worker.algorithms}
+        }
+        self._least_delay = min([*self._delays.values(), FIRST_DELAY])

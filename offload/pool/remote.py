@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from itertools import islice
 from math import inf, isfinite
 from typing import Final, NamedTuple, Protocol
 
 from offload.keys.algorithm import Algorithm
 from offload.pool.health import Health, Phase, Reason
+from offload.pool.hedge import FIRST_DELAY
 from offload.pool.latency import Latencies, Sample
 from offload.pool.link import Answers, Link
 from offload.pool.meter import WorkerMeter
@@ -28,6 +30,8 @@ _NO_FAULT: Final = frozenset(
         ErrorCode.UNEXPECTED_OPCODE,
     }
 )
+# So many of the oldest operations are looked at for one that is late.
+_LATE_LIMIT: Final = 256
 # Between two ticks: more would say no more, and would have to be sorted.
 _SAMPLES_A_TICK: Final = 32
 
@@ -181,6 +185,32 @@ class RemoteWorker:
         links = self._usable
         link = links[0] if len(links) == 1 else min(links, key=_load)
         link.send(operation)
+
+    def replace(self, operation: SigningOperation, copy: SigningOperation) -> None:
+        """Have `copy` under way here in place of `operation`, which is."""
+        assert operation.link is not None
+        copy.sent, copy.worker = operation.sent, self.name
+        operation.link.replace(operation, copy)
+
+    def oldest(self, now: float) -> float:
+        """When the operation was sent that has been under way for longest; `now` without any."""
+        firsts = (next(iter(link.pending.values()), None) for link in self._links)
+        return min((each.sent for each in firsts if each is not None), default=now)
+
+    def late(
+        self, now: float, delays: Mapping[Algorithm, float], least: float
+    ) -> list[SigningOperation]:
+        """What takes longer than `delays` say and is nobody else's yet; `least` is the least."""
+        found = []
+        for link in self._links:
+            # In the order in which they were sent; what is ahead of all says enough.
+            for operation in islice(link.pending.values(), _LATE_LIMIT):
+                age = now - operation.sent
+                if age < least:
+                    break
+                if operation.hedge is None and age >= delays.get(operation.algorithm, FIRST_DELAY):
+                    found.append(operation)
+        return found
 
     def withdraw(self, operation: SigningOperation, now: float) -> None:
         """Wait no longer for an operation if it is under way here."""

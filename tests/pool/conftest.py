@@ -133,7 +133,12 @@ async def start_pool(pki: PKI, frontend_identity: Issued) -> AsyncIterator[Start
     pools: list[ObservedPool] = []
 
     async def start(
-        deadline: float = 5.0, links: int = 1, up: int | None = None, seed: int = 1, **ports: int
+        deadline: float = 5.0,
+        links: int = 1,
+        up: int | None = None,
+        seed: int = 1,
+        outage_grace: float = 0.8,
+        **ports: int,
     ) -> ObservedPool:
         settings = config.Pool.model_validate(
             {
@@ -144,6 +149,7 @@ async def start_pool(pki: PKI, frontend_identity: Issued) -> AsyncIterator[Start
                 "trust": pki.root_path,
                 "deadline": deadline,
                 "links": links,
+                "outage_grace": outage_grace,
                 "workers": [
                     {"name": name, "address": f"127.0.0.1:{port}"} for name, port in ports.items()
                 ],

@@ -27,6 +27,7 @@ class Metrics:
         self.POOL_LINKS = GaugeFamily(registry, "links", "-", "worker")
         self.POOL_MEASURED_RATE = GaugeFamily(registry, "rate", "-", "worker")
         self.POOL_SHARE = GaugeFamily(registry, "share", "-", "worker")
+        self.SIGNING_HEDGES = CounterFamily(registry, "hedges_total", "-", "outcome")
         self.POOL_EJECTIONS = CounterFamily(registry, "ejections_total", "-", "worker", "reason")
 
     def value(self, name: str, **labels: str) -> float | None:
@@ -67,6 +68,8 @@ def test_retries_rejections_and_state(metrics: Metrics) -> None:
     meter = PoolMeter(metrics)
     meter.retried("link_lost")
     meter.rejected("alpha", Algorithm.P_384)
+    meter.hedged("won")
+    assert metrics.value("hedges_total", outcome="won") == 1
     meter.of("alpha").state(in_flight=3, links=2, rate=5e5, share=0.25)
     meter.of("alpha").ejected("latency")
     assert metrics.value("share", worker="alpha") == 0.25

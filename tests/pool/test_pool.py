@@ -20,11 +20,13 @@ from offload.pool.errors import (
     AlreadyAsked,
     DeadlineExceeded,
     LinkLost,
+    NoCapacity,
     NoWorkerAvailable,
     PoolClosed,
     Refused,
 )
 from offload.pool.health import FAILURES, Phase
+from offload.pool.hedge import FIRST_TOKENS
 from offload.pool.operation import SigningOperation, State
 from offload.pool.spec import WorkerSpec
 from offload.wire.error import ErrorCode
@@ -650,3 +652,127 @@ async def test_a_worker_that_comes_back_gets_a_share_that_grows(
     assert phases(pool) == {"alpha": Phase.RETURNING, "beta": Phase.SOUND}
     signers = Counter([await ask(pool).signature() for _ in range(200)])
     assert signers[b"alpha"] < 50
+
+
+def hedges(outcome: str) -> float:
+    return metrics.SIGNING_HEDGES.labels(outcome).pending
+
+
+async def test_what_is_late_is_asked_of_another_too(
+    start_worker: StartWorker, start_pool: StartPool, ask: Ask
+) -> None:
+    alpha, beta = await start_worker("alpha", nothing), await start_worker("beta", nothing)
+    pool = await start_pool(alpha=alpha.port, beta=beta.port)
+    before = hedges("won")
+    one = ask(pool)
+    await alpha.until(lambda: bool(alpha.requests or beta.requests))
+    slow, fast = (alpha, beta) if alpha.requests else (beta, alpha)
+    fast.script = lambda _: b"fast"
+    assert await one.signature() == b"fast"
+    assert one.operation.worker == ("beta" if fast is beta else "alpha")
+    assert hedges("won") == before + 1
+    # The other is still at it, and nobody minds its answer.
+    assert sum(worker.in_flight for worker in pool.workers) == 1
+    slow.answer(slow.requests[0], b"late")
+    slow.script = lambda _: b"slow"
+    await ask(pool, exclude=frozenset({one.operation.worker})).signature()
+    assert sum(worker.in_flight for worker in pool.workers) == 0
+    assert one.calls == 1
+
+
+async def test_both_lost_is_one_more_attempt(
+    start_worker: StartWorker, start_pool: StartPool, ask: Ask
+) -> None:
+    alpha, beta = await start_worker("alpha", nothing), await start_worker("beta", nothing)
+    pool = await start_pool(alpha=alpha.port, beta=beta.port)
+    one = ask(pool)
+    await alpha.until(lambda: bool(alpha.requests))
+    await beta.until(lambda: bool(beta.requests))
+    alpha.script = beta.script = lambda _: b"again"
+    alpha.drop()
+    beta.drop()
+    assert await one.signature() == b"again"
+    assert one.calls == 1
+
+
+async def test_the_last_worker_and_an_empty_budget_are_not_hedged(
+    start_worker: StartWorker, start_pool: StartPool, ask: Ask
+) -> None:
+    alpha, beta = await start_worker("alpha", nothing), await start_worker("beta", nothing)
+    pool = await start_pool(alpha=alpha.port, beta=beta.port, deadline=0.6)
+    asked = [ask(pool) for _ in range(40)]
+    alone = ask(pool, exclude=frozenset({"beta"}))
+    for one in [*asked, alone]:
+        with pytest.raises(DeadlineExceeded):
+            await one.signature()
+    requests = len(alpha.requests) + len(beta.requests)
+    assert 41 < requests <= 41 + FIRST_TOKENS + 41 * 0.05
+
+
+class OneAtATime:
+    """A script by which a worker takes 10 ms for each request."""
+
+    worker: ScriptedWorker
+
+    def __init__(self) -> None:
+        self.free_at = 0.0
+        self.timers: list[asyncio.TimerHandle] = []
+
+    def __call__(self, request: TlsSign) -> None:
+        loop = asyncio.get_running_loop()
+        self.free_at = max(self.free_at, loop.time()) + 0.01
+        self.timers.append(loop.call_at(self.free_at, self.worker.answer, request, b"signed"))
+
+
+async def test_who_would_come_too_late_is_refused_at_once(
+    start_worker: StartWorker, start_pool: StartPool, ask: Ask
+) -> None:
+    script = OneAtATime()
+    alpha = script.worker = await start_worker("alpha", script)
+    pool = await start_pool(alpha=alpha.port, deadline=1.0)
+    flood = [ask(pool) for _ in range(2000)]
+    for one in flood[:40]:
+        assert await one.signature() == b"signed"
+    late = ask(pool)
+    with pytest.raises(NoCapacity, match="add workers"):
+        await late.signature()
+    assert (late.operation.attempts, late.operation.worker) == (0, "")
+    assert flood[-1].operation.pending
+    for timer in script.timers:
+        timer.cancel()
+    for one in flood:
+        one.operation.cancel()
+    await pool.close()
+
+
+async def test_while_every_worker_is_down_nobody_waits_for_the_deadline(
+    start_worker: StartWorker, start_pool: StartPool, ask: Ask
+) -> None:
+    alpha = await start_worker("alpha")
+    pool = await start_pool(alpha=alpha.port, deadline=60.0, outage_grace=0.3)
+    await alpha.stop()
+    await pool.until_links(0)
+    began = time.monotonic()
+    with pytest.raises(NoWorkerAvailable, match="every worker is down"):
+        await ask(pool).signature()
+    assert 0.2 <= time.monotonic() - began < 2
+    second = ask(pool)
+    assert second.calls == 0
+    began = time.monotonic()
+    with pytest.raises(NoWorkerAvailable, match="every worker is down"):
+        await second.signature()
+    assert time.monotonic() - began < 0.2
+    await alpha.start()
+    await pool.until_links(1)
+    assert await ask(pool).signature() == b"alpha"
+
+
+async def test_who_is_left_to_ask_but_down_is_not_waited_for_long(
+    start_worker: StartWorker, start_pool: StartPool, ask: Ask
+) -> None:
+    alpha = await start_worker("alpha", refusing(ErrorCode.KEY_NOT_FOUND))
+    pool = await start_pool(
+        alpha=alpha.port, beta=free_port(), up=1, deadline=60.0, outage_grace=0.2
+    )
+    with pytest.raises(Refused):
+        await ask(pool).signature()
