@@ -186,8 +186,9 @@ class Manager:
     ) -> dict[str, Callable[[], Coroutine[Any, Any, None]]]:
         ledger = Ledger(self._cluster.usage)
         stack.callback(ledger.close)
+        held = [record.ski for record in node.token.keys()]
         return {
-            "local copy": Mirror(node.view, file, node.name).run,
+            "local copy": Mirror(node.view, file, node.name, held).run,
             "usage": UsagePublisher(node, ledger).run,
             **services.tasks,
         }

@@ -46,6 +46,8 @@ async def opened(
 ) -> Opened:
     """Try until it is open, ever more slowly; the worker serves from its local copy meanwhile.
 
+    The view is to be told to proceed once the local copy has what is there.
+
     seen: the highest versions by path of an earlier run; revoked: certificates of members that were
     removed by then; verified: what need not be verified again. told: why it is not open yet, and
     None in the end.
@@ -70,7 +72,7 @@ async def _open(settings: CatalogueSettings, verifier: Verifier, seen: Mapping[s
         raise CatalogueUnavailable(f"{settings.path} is not there: found a cluster, or put it back")
     catalogue = await open_catalogue(settings)
     try:
-        return Opened(catalogue, await View.open(catalogue, verifier, seen=seen))
+        return Opened(catalogue, await View.open(catalogue, verifier, seen=seen, proceed=False))
     except BaseException:
         await catalogue.close()
         raise

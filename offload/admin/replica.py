@@ -108,10 +108,13 @@ class Mirror:
         self._news = asyncio.Event()
 
     async def run(self) -> None:
-        """Copy everything, then what changes, until cancelled."""
+        """Copy everything, have the view proceed, then copy what changes, until cancelled."""
         end = self._view.subscribe(self._note)
         try:
             self._note([*self._file.mirrored(), *all_paths(self._view)])
+            # Serving waits for this alone, so that nothing else competes with it.
+            await self._copy()
+            self._view.proceed()
             while True:
                 await self._news.wait()
                 self._news.clear()

@@ -96,11 +96,13 @@ class View:
         *,
         seen: Mapping[str, int] | None = None,
         keep: Sequence[str] = (),
+        proceed: bool = True,
     ) -> View:
         """Load everything and start to watch; holdings and usage enter later, see `complete`.
 
         seen: versions by path that are the least to be accepted, from an earlier run.
-        keep: prefixes whose values `sealed` is to have. Raises CatalogueError, and NotFounded if
+        keep: prefixes whose values `sealed` is to have. proceed: False leaves it to the method of
+        that name to go on with what enters later. Raises CatalogueError, and NotFounded if
         there is no cluster's record that a member signed.
         """
         view = cls(catalogue, verifier, seen or {})
@@ -113,8 +115,14 @@ class View:
         except BaseException:
             view._threads.shutdown()
             raise
-        view._watching = asyncio.create_task(view._watch(), name="catalogue view")
+        if proceed:
+            view.proceed()
         return view
+
+    def proceed(self) -> None:
+        """Go on after `open`, if that was not done yet: take in the rest, and watch."""
+        if self._watching is None:
+            self._watching = asyncio.create_task(self._watch(), name="catalogue view")
 
     async def close(self) -> None:
         """Watch no longer; what was read stays."""

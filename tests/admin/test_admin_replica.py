@@ -103,6 +103,22 @@ async def test_a_key_is_copied_once_the_token_has_it(catalogue: FakeCatalogue, v
     assert ManagedKey.from_json(json.loads(copied)).signs
 
 
+async def test_before_holdings_are_read_the_token_tells(
+    catalogue: FakeCatalogue, view: View
+) -> None:
+    await puts_key(catalogue, view, KEY)
+    assert PATH in changes(view, ME, [PATH], [KEY.ski])
+    path = f"{paths.HOLDINGS}{KEY.ski.hex()}/{ME}"
+    await view.reached(await put(catalogue, ME, {path: holding(ME, "erased")}))
+    assert PATH not in changes(view, ME, [PATH], [KEY.ski])
+
+
+async def test_what_others_hold_does_not_matter_here(catalogue: FakeCatalogue, view: View) -> None:
+    await puts_key(catalogue, view, KEY)
+    await holds(catalogue, view, ME)
+    assert changes(view, ME, [f"{paths.HOLDINGS}{KEY.ski.hex()}/{OTHER}"]) == {}
+
+
 async def test_a_key_that_signs_no_more_is_copied_at_once(
     catalogue: FakeCatalogue, view: View
 ) -> None:

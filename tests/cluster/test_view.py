@@ -365,3 +365,15 @@ async def test_a_false_record_of_a_member_does_not_silence_it(catalogue: FakeCat
     assert view.users["olga"] == user()
     assert "members/b" in view.untrusted
     await view.close()
+
+
+async def test_it_goes_on_when_it_is_told_to(catalogue: FakeCatalogue) -> None:
+    view = await View.open(catalogue, verifier(), proceed=False)
+    assert view.cluster.name == "test"
+    revision = await put(catalogue, "a", {USER: user()})
+    assert (view.revision, view.users) == (0, {})
+    view.proceed()
+    view.proceed()
+    await reached(view, revision)
+    assert view.users["olga"] == user()
+    await view.close()
