@@ -113,7 +113,9 @@ def _certificates_or_keys(site: Site) -> str:
 class Frontend(Model):
     """`[frontend]`. `processes` 0 means one for each core; timeouts are in seconds.
 
-    on_overload: how clients are refused whose handshake no worker can sign in time.
+    write_timeout: for how long a peer that has enough waiting for it may take less than
+    `minimum_rate` (bytes a second). on_overload: how clients are refused whose handshake no worker can sign in
+    time.
     """
 
     listen: tuple[Address, ...] = Field(min_length=1)
@@ -122,6 +124,8 @@ class Frontend(Model):
     admin: Address | None = None
     handshake_timeout: Seconds = 10.0
     idle_timeout: Seconds = 300.0
+    write_timeout: Seconds = 60.0
+    minimum_rate: int = Field(default=100, ge=0)
     drain_timeout: Seconds = 30.0
     on_overload: Literal["alert", "reset"] = "alert"
     limits: Limits = Limits()

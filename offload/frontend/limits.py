@@ -14,8 +14,8 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable
-from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import NamedTuple, cast
+from ipaddress import IPv6Address, ip_address
+from typing import NamedTuple
 
 from offload.config import Caps, SourceCaps
 from offload.config import Limits as Settings
@@ -154,7 +154,7 @@ class Sources:
             if mapped is None:
                 return ~(int(parsed) >> self._shift6)  # no number that one of version 4 has
             parsed = mapped
-        return int(cast(IPv4Address, parsed)) >> self._shift4 if self._shift4 else str(parsed)
+        return int(parsed) >> self._shift4 if self._shift4 else str(parsed)
 
     def _empty(self, key: int | str) -> None:
         account = self._busy.pop(key)

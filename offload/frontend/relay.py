@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from offload.frontend.client_identity import proxy_header
+from offload.frontend.reset import reset
 from offload.tls.session import Facts, Session, TLSError
 
 if TYPE_CHECKING:
@@ -148,10 +149,12 @@ class Relay(asyncio.BufferedProtocol):
         self.end()
 
     def pause_writing(self) -> None:
+        self._server.stalls(self, self._client)
         if self._far is not None and not self._far.is_closing():
             self._far.pause_reading()
 
     def resume_writing(self) -> None:
+        self._server.flows(self._client)
         if self._far is not None and not self._far.is_closing():
             self._far.resume_reading()
 
@@ -203,11 +206,15 @@ class Relay(asyncio.BufferedProtocol):
 
     def backend_full(self) -> None:
         """The backend cannot take more now: read no more of the client."""
+        if self._far is not None:
+            self._server.stalls(self, self._far)
         if not self._received and not self._client.is_closing():
             self._client.pause_reading()
 
     def backend_writable(self) -> None:
         """The backend takes data again."""
+        if self._far is not None:
+            self._server.flows(self._far)
         if not self._received and not self._client.is_closing():
             self._client.resume_reading()
 
@@ -220,9 +227,11 @@ class Relay(asyncio.BufferedProtocol):
             self._connect.cancel()
         if self._far is not None:
             self._service.count_backend(self._backend, -1)
+            self._server.flows(self._far)
             self._server.close_transport(self._far)
         if self._backend is not None:
             self._service.backends.release(self._backend)
+        self._server.flows(self._client)
         self._server.close_transport(self._client)
         self._server.ended(self)
 
@@ -230,6 +239,20 @@ class Relay(asyncio.BufferedProtocol):
         """Nothing has moved either way for too long."""
         self._server.count_error("idle_timeout")
         self.shut()
+
+    def evict(self) -> None:
+        """There is no room for others, and nothing has moved here for longest."""
+        self._server.count_error("evicted")
+        self.shut()
+
+    def stalled(self, side: asyncio.Transport) -> None:
+        """One side has not taken what waits for it for too long."""
+        self._server.count_error("write_timeout")
+        if side is self._client:
+            self.end()
+        else:
+            self.shut()
+        reset(side)
 
     def shut(self) -> None:
         """Say goodbye to the client and close both sides."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import resource
 import signal
 import socket
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -20,7 +21,9 @@ from typing import Any
 import uvloop
 
 from offload.config import Frontend
+from offload.frontend.acceptor import Acceptor, Door
 from offload.frontend.backends import Backend
+from offload.frontend.capacity import Capacity, bearable
 from offload.frontend.connection import ClientConnection
 from offload.frontend.directory.board import Board
 from offload.frontend.directory.file import DirectoryFile
@@ -30,6 +33,7 @@ from offload.frontend.directory.trust import read_authority
 from offload.frontend.limits import Limits, Refusal
 from offload.frontend.relay import Relay
 from offload.frontend.service import Service, Services, count_failed_handshake
+from offload.frontend.stall import Stall
 from offload.frontend.timeouts import TimeoutQueue
 from offload.observe import metrics
 from offload.observe.flusher import Flusher
@@ -54,6 +58,10 @@ _FIRST_LINK = 5.0
 """Seconds that a process holds its readiness back for the first link to a worker. Not for ever:
 what starts first when a whole machine boots must not be taken for broken.
 """
+_EVICTABLE = 5.0
+"""Seconds without a byte after which a relay may have to give its place to a new connection."""
+_PAUSE_SAID = 60.0
+"""Seconds between lines that say so."""
 _COLLECT_AFTER = 20_000
 """New container objects after which Python looks for cycles: a connection makes some hundred, and
 no cycle, so that its default of 700 would look for nothing at every handshake.
@@ -94,7 +102,11 @@ class Server:
         self._silent: TimeoutQueue[Relay] = TimeoutQueue(_SILENCE, granularity=_TICK)
         self._connecting: TimeoutQueue[Relay] = TimeoutQueue(_CONNECT_TIMEOUT)
         self._closing: TimeoutQueue[asyncio.Transport] = TimeoutQueue(_LINGER, granularity=1.0)
-        self._listeners: list[asyncio.Server] = []
+        self._stalls: TimeoutQueue[Stall] = TimeoutQueue(settings.write_timeout)
+        self._stalled: dict[asyncio.Transport, Stall] = {}
+        self._capacity = _capacity(settings)
+        self._acceptor = Acceptor(loop, (), settings.backlog)
+        self._pause_said = -_PAUSE_SAID
         self._tasks: set[asyncio.Task[None]] = set()
         self._drained: asyncio.Future[None] = loop.create_future()
         self._draining = False
@@ -104,24 +116,15 @@ class Server:
 
     async def start(self, sockets: Sequence[socket.socket]) -> None:
         """Listen on the sockets, which the supervisor has bound."""
-        for each in sockets:
-            create = (
-                self._loop.create_unix_server
-                if each.family == socket.AF_UNIX
-                else self._loop.create_server
-            )
-            self._listeners.append(
-                await create(
-                    lambda: ClientConnection(self), sock=each, backlog=self.settings.backlog
-                )
-            )
+        doors = [Door(each, lambda: ClientConnection(self)) for each in sockets]
+        self._acceptor = Acceptor(self._loop, doors, self.settings.backlog)
+        await self._acceptor.start()
         self._loop.call_later(_TICK, self._tick)
 
     async def drain(self, seconds: float) -> None:
         """Accept no more, let what is open end by itself for a number of seconds, then close it."""
         self._draining = True
-        for listener in self._listeners:
-            listener.close()
+        self._acceptor.close()
         self._settle()
         try:
             await asyncio.wait_for(asyncio.shield(self._drained), seconds)
@@ -156,6 +159,8 @@ class Server:
         self._handshakes.add(connection, self.clock())
         self._accepted.pending += 1
         self._in_handshake.value += 1
+        if self._room() <= 0:
+            self._make_room()
 
     def admit(self, connection: ClientConnection) -> Refusal | None:
         """Count a connection in, or say which limit it would break."""
@@ -199,6 +204,17 @@ class Server:
         relay.admission.leave()
         self._in_relay.value -= 1
         self._settle()
+
+    def stalls(self, relay: Relay, side: asyncio.Transport) -> None:
+        """That side of the relay does not read as fast as the other one writes."""
+        stall = self._stalled[side] = Stall(relay, side)
+        self._stalls.add(stall, self.now)
+
+    def flows(self, side: asyncio.Transport) -> None:
+        """It has caught up, or there is nothing to catch up with any more."""
+        stall = self._stalled.pop(side, None)
+        if stall is not None:
+            self._stalls.discard(stall)
 
     def close_transport(self, transport: asyncio.Transport) -> None:
         """Close a transport as soon as its peer has taken what was written, or after a while."""
@@ -256,6 +272,36 @@ class Server:
         busy = self.connections or len(self._closing)
         if self._draining and not busy and not self._drained.done():
             self._drained.set_result(None)
+        if self._acceptor.is_paused and not self._draining:
+            self._resume()
+
+    def _room(self) -> int:
+        unfinished = len(self._handshakes) + len(self._closing)
+        return self._capacity.room(unfinished, len(self._relays), len(self._stalled))
+
+    def _make_room(self) -> None:
+        """Let go of who has been idle longest; accept no more while nobody has been for long."""
+        for _ in range(self._capacity.step):
+            relay = self._relays.oldest()
+            if relay is None or relay.active + _EVICTABLE > self.now:
+                break
+            relay.evict()
+        if self._room() <= 0 and not self._draining:
+            self._pause()
+
+    def _pause(self) -> None:
+        if self._acceptor.is_paused:
+            return
+        self._acceptor.pause()
+        metrics.ACCEPT_PAUSES.labels().inc()
+        if self.now >= self._pause_said + _PAUSE_SAID:
+            self._pause_said = self.now
+            self.log.warning("accepting no more until some have left", connections=self.connections)
+
+    def _resume(self, least: int | None = None) -> None:
+        """Accept again once a number of connections have left, at the latest at the next tick."""
+        if self._room() >= (least or self._capacity.step):
+            _ = self.spawn(self._acceptor.start())
 
     def _tick(self) -> None:
         self.now = now = self.clock()
@@ -270,7 +316,29 @@ class Server:
             relay.expire()
         for transport in self._closing.expire(now):
             transport.abort()
+        self._expire_stalls(now)
+        if self._acceptor.is_paused and not self._draining:
+            self._make_room()
+            self._resume(1)
         self._loop.call_later(_TICK, self._tick)
+
+    def _expire_stalls(self, now: float) -> None:
+        least = max(1.0, self.settings.minimum_rate * self._stalls.duration)
+        for stall in self._stalls.expire(now):
+            if stall.moved() < least:
+                stall.relay.stalled(stall.side)
+            else:
+                self._stalls.add(stall, now)
+
+
+def _capacity(settings: Frontend) -> Capacity:
+    """This process's share of what is configured, and no more than its descriptors are for."""
+    processes = settings.process_count
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = 0 if descriptors == resource.RLIM_INFINITY else bearable(descriptors)
+    share = -(-settings.limits.connections // processes)
+    connections = min(share, most) if share and most else share or most
+    return Capacity(connections, settings.limits.memory * (1 << 20) // processes)
 
 
 def serve(

@@ -90,6 +90,20 @@ class TimeoutQueue(Generic[T]):
                     expired.append(obj)
         return expired
 
+    def oldest(self) -> T | None:
+        """The object that is due first, which stays queued; None while the queue is empty.
+
+        Looks again at those that were active since they were queued, each once for a granularity.
+        """
+        while ticks := [tick for tick, bucket in self._buckets.items() if bucket]:
+            bucket = self._buckets[min(ticks)]
+            first = next(iter(bucket))
+            if self._last_active is not None:
+                self.add(first, self._last_active(first))
+            if self._bucket_of[first] is bucket:
+                return first
+        return None
+
     def clear(self) -> list[T]:
         """Remove and return every object, for a shutdown that ends all of them."""
         objects = list(self._bucket_of)

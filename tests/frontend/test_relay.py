@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from hashlib import sha256
 from random import Random
 from typing import Any
@@ -56,6 +57,13 @@ def called(monkeypatch: pytest.MonkeyPatch, name: str) -> asyncio.Event:
 
     monkeypatch.setattr(Relay, name, observed)
     return event
+
+
+async def time_is_up(running: Running) -> None:
+    """Let the write timeout pass until it has ended the connection."""
+    while running.server.connections:
+        running.server.skip(21.0)
+        await running.server.until_ticked()
 
 
 async def happens(event: asyncio.Event) -> None:
@@ -461,4 +469,49 @@ async def test_byte_either_way_keeps_a_connection(start: Start, web: WebBackend,
     await client.send(b"y")
     assert await stream.exactly(1) == b"y"
     assert running.server.errors == ["idle_timeout"]
+    client.close()
+
+
+@pytest.mark.parametrize("rate", [0, 100])
+async def test_client_that_takes_nothing_of_what_waits_is_reset(
+    start: Start, web: WebBackend, rate: int
+) -> None:
+    running = await start(site(web.address), write_timeout=20.0, minimum_rate=rate)
+    stalled = Growth(metrics.CONNECTION_ERRORS, "write_timeout")
+    client, backend = await connected(running, web, receive_buffer=4096)
+    backend.writer.write(bytes(8 << 20))
+    await running.server.until_stalled(1)
+    await time_is_up(running)
+    assert stalled.value == 1
+    with pytest.raises(ConnectionResetError):
+        await client.rest()
+    client.close()
+
+
+async def test_client_that_reads_slowly_but_enough_is_served(start: Start, web: WebBackend) -> None:
+    running = await start(site(web.address), write_timeout=20.0, minimum_rate=1)
+    client, backend = await connected(running, web, receive_buffer=4096)
+    backend.writer.write(bytes(4 << 20))
+    await running.server.until_stalled(1)
+    for _ in range(3):
+        taken = 0
+        while taken < 1 << 19:
+            taken += len(await client.receive())
+        running.server.skip(21.0)
+        await running.server.until_ticked()
+    assert running.server.errors == []
+    client.close()
+
+
+async def test_backend_that_takes_nothing_is_reset(start: Start, narrow: WebBackend) -> None:
+    running = await start(site(narrow.address), write_timeout=20.0)
+    stalled = Growth(metrics.CONNECTION_ERRORS, "write_timeout")
+    client, _ = await connected(running, narrow)
+    sending = asyncio.create_task(client.send(bytes(16 << 20)))
+    await running.server.until_stalled(1)
+    await time_is_up(running)
+    assert stalled.value == 1
+    sending.cancel()
+    with suppress(asyncio.CancelledError, ConnectionError):
+        await sending
     client.close()

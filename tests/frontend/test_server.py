@@ -12,6 +12,7 @@ from OpenSSL import SSL
 from support.handshakes import Client
 from support.pki import Issued, shared_key
 from support.serving import (
+    Growth,
     LocalSigner,
     ObservedServer,
     Running,
@@ -22,6 +23,8 @@ from support.serving import (
     settings,
 )
 
+from offload.config import Limits
+from offload.frontend.capacity import RELAY_BYTES
 from offload.frontend.server import Server
 from offload.observe import metrics
 from offload.pool.fake import FakePool, hold
@@ -171,3 +174,57 @@ async def test_tasks_are_held_until_they_are_done(issued: Issued) -> None:
     task = server.spawn(work())
     await task
     assert done.is_set()
+
+
+# as many connections as can be borne
+
+
+async def test_at_the_cap_clients_wait_until_one_leaves(start: Start, echo: WebBackend) -> None:
+    running = await start(site(echo), limits=Limits(connections=2), processes=1)
+    pauses = Growth(metrics.ACCEPT_PAUSES)
+    first, second = await TLSClient.connect(running), await TLSClient.connect(running)
+    third = await TLSClient.begin(running)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(running.server.until(lambda: running.server.connections > 2), 0.05)
+    assert pauses.value == 1
+    first.close()
+    await third.handshake()
+    await exchange(third)
+    await exchange(second)
+    second.close()
+    third.close()
+
+
+async def test_at_the_cap_who_has_been_idle_longest_goes(start: Start, echo: WebBackend) -> None:
+    running = await start(site(echo), limits=Limits(connections=3), processes=1)
+    evicted = Growth(metrics.CONNECTION_ERRORS, "evicted")
+    idle, busy = await TLSClient.connect(running), await TLSClient.connect(running)
+    await exchange(idle)
+    running.server.skip(6.0)
+    await running.server.until(lambda: running.server.now > running.server.relays[0].active + 5)
+    await exchange(busy)
+    third = await TLSClient.connect(running)
+    await exchange(third)
+    assert await idle.rest() == b""
+    assert idle.finished
+    assert evicted.value == 1
+    for client in (busy, third):
+        await exchange(client)
+        client.close()
+    idle.close()
+
+
+async def test_a_memory_budget_bounds_connections_too(start: Start, echo: WebBackend) -> None:
+    running = await start(site(echo), limits=Limits(memory=1), processes=1)
+    most = (1 << 20) // RELAY_BYTES
+    streams = [await Stream.connect(running) for _ in range(most + 5)]
+    await running.server.until(lambda: running.server.connections == most)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(
+            running.server.until(lambda: running.server.connections > most), 0.05
+        )
+    for stream in streams[:10]:
+        stream.close()
+    await running.server.until(lambda: running.server.connections == most - 5)
+    for stream in streams:
+        stream.close()

@@ -125,3 +125,22 @@ def test_never_early_and_at_most_one_granularity_late(events: list[tuple[str, in
                 assert deadlines.pop(gone) <= now
             assert all(deadline + 0.5 >= now for deadline in deadlines.values())
         assert len(queue) == len(deadlines)
+
+
+def test_the_oldest_is_who_was_active_first() -> None:
+    queue: TimeoutQueue[Peer] = TimeoutQueue(
+        10.0, granularity=1.0, last_active=attrgetter("active")
+    )
+    assert queue.oldest() is None
+    peers = [Peer(0.0), Peer(1.0), Peer(2.0)]
+    for peer in peers:
+        queue.add(peer, peer.active)
+    assert queue.oldest() is peers[0]
+    peers[0].active = 8.0
+    assert queue.oldest() is peers[1]
+    assert len(queue) == 3
+    queue.discard(peers[1])
+    queue.discard(peers[2])
+    assert queue.oldest() is peers[0]
+    assert queue.expire(17.0) == []
+    assert queue.expire(19.0) == [peers[0]]

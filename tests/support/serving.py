@@ -106,6 +106,23 @@ class ObservedServer(Server):
         """Return when no connection is open."""
         await self.until(lambda: self.connections == 0)
 
+    async def until_stalled(self, count: int) -> None:
+        """Return when so many sides do not read."""
+        await self.until(lambda: len(self._stalled) == count)
+
+    async def until_ticked(self) -> None:
+        """Return when the server has looked at the time."""
+        now = self.clock()
+        await self.until(lambda: self.now >= now)
+
+    def stalls(self, relay: Relay, side: asyncio.Transport) -> None:
+        super().stalls(relay, side)
+        self.tell()
+
+    def _tick(self) -> None:
+        super()._tick()
+        self.tell()
+
     def tell(self) -> None:
         """Something has happened that somebody may wait for."""
         self._news.set()
