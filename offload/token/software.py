@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from operator import attrgetter
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -67,7 +68,7 @@ class SoftwareToken:
         """For `create` and `open`."""
         self._directory = directory
         self._sealer = sealer
-        # Replaced, never changed: other threads read it meanwhile.
+        # Changed under the guard, read by other threads meanwhile: go through a list of it.
         self._held: dict[bytes, HeldKey] = {}
         self._labels: set[str] = set()
         self._cluster = ClusterKeys(directory, sealer)
@@ -121,7 +122,7 @@ class SoftwareToken:
         return self._transport
 
     def keys(self) -> Sequence[KeyRecord]:
-        return sorted((held.record for held in self._held.values()), key=lambda key: key.label)
+        return sorted((held.record for held in list(self._held.values())), key=attrgetter("label"))
 
     def sign(self, ski: bytes, scheme: SignatureScheme, content: bytes) -> bytes:
         try:
@@ -164,7 +165,7 @@ class SoftwareToken:
             label = self._get(ski).record.label
             erase(self._directory, _file_name(ski))
             with self._guard:
-                self._held = {other: key for other, key in self._held.items() if other != ski}
+                self._held.pop(ski, None)
                 self._labels.discard(label)
 
     def wrap(self, ski: bytes, generation: int) -> bytes:
@@ -259,9 +260,8 @@ class SoftwareToken:
     ) -> KeyRecord:
         check_label(label)
         algorithm, ski = identify(public_key)
-        self.reload()
         if ski in self._held:
-            return self._held[ski].record
+            return self._get(ski).record
         key = _proven(public_key, algorithm, opened(), strange)
         with self._changing():
             if ski in self._held:
@@ -279,10 +279,7 @@ class SoftwareToken:
         write_new(self._directory, _file_name(record.ski), content)
         held = open_key(content, self._sealer, record.label, key)
         with self._guard:
-            # A copy of itself is made in one go, unlike one entry by entry.
-            everything = self._held.copy()
-            everything[record.ski] = held
-            self._held = everything
+            self._held[record.ski] = held
             self._labels.add(label)
         return record
 
