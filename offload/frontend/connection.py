@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 from offload.frontend.limits import Admission, Refusal
 from offload.frontend.relay import Relay
 from offload.frontend.reset import reset
-from offload.pool.errors import SigningError
+from offload.pool.errors import NoCapacity, NoWorkerAvailable, SigningError
 from offload.pool.operation import SigningOperation
 from offload.tls.client_hello import (
     ClientHello,
@@ -49,13 +49,16 @@ _PLAIN_HTTP_ANSWER = (
 )
 # unrecognized_name, fatal, in a plaintext record (RFC 8446, 6; RFC 6066, 3)
 _UNRECOGNIZED_NAME = b"\x15\x03\x03\x00\x02\x02\x70"
+# No worker could be asked at all: of such handshakes there are many at once.
+_OVERLOAD = (NoCapacity, NoWorkerAvailable)
 
 
 class ClientConnection(asyncio.BufferedProtocol):
     """The handshake's stage of one client connection.
 
     Ends in exactly one of: a relay, or `_fail`. `_operation` is the signature under way, if any;
-    it is cancelled, and the session aborted, whenever the connection goes first.
+    it is cancelled, and the session aborted, whenever the connection goes first. `_signer` is the
+    worker that signed.
     """
 
     __slots__ = (
@@ -65,6 +68,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         "_server",
         "_service",
         "_session",
+        "_signer",
         "_started",
         "_transport",
         "admission",
@@ -80,6 +84,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport
         self._started = 0.0
         self._random = b""
+        self._signer = ""
         self.admission = Admission()
         self.server_name: str | None = None
 
@@ -162,6 +167,8 @@ class ClientConnection(asyncio.BufferedProtocol):
         try:
             step(data)
         except TLSError as error:
+            if self._signer and error.is_decrypt_error:
+                self._server.verification.doubt(self._signer)
             self._fail("tls_error", session.output, error)
             return
         if session.output:
@@ -215,6 +222,7 @@ class ClientConnection(asyncio.BufferedProtocol):
             server.pool.report_bad_signature(operation)
             self._submit(operation.elsewhere(self._answered))
             return
+        self._signer = worker
         self._go_on(session.resume, signature)
 
     def _complete(self) -> None:
@@ -244,6 +252,9 @@ class ClientConnection(asyncio.BufferedProtocol):
             session.abort()
             output = output or session.output
         self._server.count_failed_handshake(self, self._service, reason, error)
+        if isinstance(error, _OVERLOAD) and self._server.settings.on_overload == "reset":
+            reset(self._transport)
+            return
         if output:
             self._transport.write(output)
         self._transport.close()

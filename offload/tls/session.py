@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 MAX_PENDING = 65536
 """Bytes that a client may send while its signature is under way: nothing in TLS makes it send any.
 """
+_DECRYPT_ERROR = "tlsv1 alert decrypt error"
+"""As OpenSSL words it, for TLS 1.2 and 1.3."""
 
 
 class State(Enum):
@@ -36,6 +38,11 @@ class TLSError(Exception):
     def __init__(self, reasons: tuple[str, ...]) -> None:
         super().__init__("; ".join(reasons) or "unknown TLS error")
         self.reasons = reasons
+
+    @property
+    def is_decrypt_error(self) -> bool:
+        """Whether the client said decrypt_error: a signature did not verify (RFC 8446, 6.2)."""
+        return _DECRYPT_ERROR in self.reasons
 
 
 class WrongState(Exception):

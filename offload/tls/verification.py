@@ -6,6 +6,7 @@ from typing import Literal
 from offload.keys.algorithm import Algorithm
 
 _FIRST = 16
+_DOUBTED = 4
 _SHARE = 1 / 64
 _RSA = frozenset((Algorithm.RSA_2048, Algorithm.RSA_3072, Algorithm.RSA_4096))
 
@@ -34,6 +35,13 @@ class Verification:
             self._seen[worker] = seen + 1
             return True
         return self._random.random() < _SHARE
+
+    def doubt(self, worker: str) -> None:
+        """Check a few of the next signatures of `worker`: a client said that one was wrong.
+
+        Few, because anyone can say so, and each costs more to check than to make.
+        """
+        self._seen[worker] = min(self._seen.get(worker, 0), _FIRST - _DOUBTED)
 
     def distrust(self, worker: str) -> None:
         """Check the next signatures of `worker` again: one of its was wrong."""

@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ from offload.observe import metrics
 from offload.pool.errors import (
     DeadlineExceeded,
     LinkLost,
+    NoCapacity,
     NoWorkerAvailable,
     PoolClosed,
     Refused,
@@ -362,6 +364,45 @@ async def test_wrong_signature_is_asked_for_elsewhere(
     assert second.exclude == {"liar"}
     assert second.payload == first.payload
     client.close()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_after_a_clients_decrypt_error_the_signer_is_checked(
+    start: Start, version: int
+) -> None:
+    running = await start(NAMED)
+    rule = running.server.verification
+    for name in ("liar", "other"):
+        while rule.is_due(name, Algorithm.P_256):
+            pass
+    rule._random = Random(0)
+    running.pool.name = "liar"
+    running.pool.script = lambda operation: signed(operation, shared_key("p-256", 1))
+    client = await TLSClient.begin(running, version=version)
+    with pytest.raises(SSL.Error, match="bad signature"):
+        await client.handshake()
+    await client.stream.send(client.client.output())
+    await running.server.until(lambda: running.server.failures)
+    assert running.server.failures == [("tls_error", "site.test")]
+    assert rule.is_due("liar", Algorithm.P_256)
+    assert not rule.is_due("other", Algorithm.P_256)
+    client.stream.abort()
+
+
+@pytest.mark.parametrize("error", [NoCapacity("too much to do"), NoWorkerAvailable("down")])
+async def test_who_cannot_be_served_is_reset_where_that_is_configured(
+    start: Start, error: SigningError
+) -> None:
+    running = await start(NAMED, on_overload="reset")
+    grown = failed("site.test", f"signing_{error.outcome}")
+    running.pool.script = lambda _: error
+    with pytest.raises(ConnectionResetError):
+        await TLSClient.connect(running)
+    assert grown.value == 1
+    assert running.server.connections == 0
+    running.pool.script = lambda _: Refused("worker", 2)
+    with pytest.raises(SSL.Error, match="alert"):
+        await TLSClient.connect(running)
 
 
 async def test_last_worker_that_lies_ends_the_handshake(start: Start, pki: PKI) -> None:

@@ -62,6 +62,15 @@ def test_all_means_all(algorithm: Algorithm) -> None:
     assert checked(Verification("all", Fixed(0.99)), "w", algorithm, 200) == 200
 
 
+def test_worker_in_doubt_is_checked_a_few_times() -> None:
+    rule = Verification("sample", Fixed(0.99))
+    rule.doubt("new")
+    assert checked(rule, "new", Algorithm.P_256, 100) == 16
+    for _ in range(3):
+        rule.doubt("new")
+    assert checked(rule, "new", Algorithm.P_256, 100) == 4
+
+
 def test_distrusted_worker_is_checked_anew() -> None:
     rule = Verification("sample", Fixed(0.99))
     for worker in ("bad", "good"):
