@@ -28,6 +28,7 @@ from offload.cli import (
     user,
 )
 from offload.cli.failure import Complaint, Failure, render
+from offload.worker.hardening import forbid_dumps
 
 SUCCESS, FAILED, USAGE = 0, 1, 2
 
@@ -88,6 +89,10 @@ def _options(
 
 def main() -> None:
     """The entry point of the console script and of `python -m offload`."""
+    if sys.argv[1:2] != ["frontend"]:
+        # Commands that found, join, import or act without a server have keys in their memory; a
+        # front-end has none, and whoever runs it may look.
+        forbid_dumps()
     sys.exit(run(sys.argv[1:]))
 
 

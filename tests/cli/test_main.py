@@ -94,3 +94,24 @@ def test_a_defect_is_said_in_one_line(
     monkeypatch.setenv(main.TRACEBACK_VARIABLE, "1")
     with pytest.raises(RuntimeError):
         main.run(["check", "x"])
+
+
+_DUMPABLE = """
+import atexit, ctypes, sys
+from offload.cli import main
+atexit.register(lambda: print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0)))
+main.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "dumpable"), [("key", "0"), ("worker", "0"), ("frontend", "1")]
+)
+def test_what_may_hold_keys_leaves_no_core_file(command: str, dumpable: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _DUMPABLE, command, "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == dumpable
