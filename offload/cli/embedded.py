@@ -117,6 +117,7 @@ async def _node(worker: Worker, cluster: WorkerCluster, stack: AsyncExitStack) -
     found = await _found(worker, cluster)
     stack.push_async_callback(found.close)
     # What is not there yet would look as if it were not at all.
+    found.view.proceed()
     try:
         async with asyncio.timeout(_LOADING_SECONDS):
             await found.view.complete()
