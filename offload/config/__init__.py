@@ -23,6 +23,7 @@ from offload.config.frontend import Frontend, Pool, Site, WorkerAddress
 from offload.config.host import site_name
 from offload.config.identity import Identity
 from offload.config.limits import Caps, Limits, SourceCaps
+from offload.config.listener import Listener
 from offload.config.loading import load
 from offload.config.log import Log
 from offload.config.model import Model
@@ -35,7 +36,7 @@ from offload.config.worker import FrontendGrant, Worker
 __all__ = [
     "APPLICATION_PROTOCOLS", "GROUPS", "Address", "Backend", "Caps", "CatalogueSettings",
     "ConfigurationError", "EtcdSettings", "Frontend", "FrontendCluster", "FrontendGrant",
-    "Identity", "Limits", "Log", "Model", "Pkcs11TokenSettings", "Pool", "Problem", "Role",
-    "Settings", "Site", "SoftwareTokenSettings", "SourceCaps", "SqliteSettings", "TokenSettings",
-    "Worker", "WorkerAddress", "WorkerCluster", "load", "site_name",
+    "Identity", "Limits", "Listener", "Log", "Model", "Pkcs11TokenSettings", "Pool", "Problem",
+    "Role", "Settings", "Site", "SoftwareTokenSettings", "SourceCaps", "SqliteSettings",
+    "TokenSettings", "Worker", "WorkerAddress", "WorkerCluster", "load", "site_name",
 ]  # fmt: skip

@@ -13,6 +13,7 @@ from offload.config.cluster import FrontendCluster
 from offload.config.host import SiteName
 from offload.config.identity import Identity
 from offload.config.limits import Caps, Limits
+from offload.config.listener import Listener
 from offload.config.model import File, Model, Name, Seconds, refuse_repeats
 from offload.config.negotiation import ApplicationProtocol, Group
 
@@ -86,6 +87,7 @@ class Site(Model):
         default=("X25519MLKEM768", "X25519", "P-256", "P-384"), min_length=1
     )
     tickets: bool = True
+    match_server_name: bool = False
     proxy_protocol: bool = False
     limits: Caps = Caps()
 
@@ -114,11 +116,11 @@ class Frontend(Model):
     """`[frontend]`. `processes` 0 means one for each core; timeouts are in seconds.
 
     write_timeout: for how long a peer that has enough waiting for it may take less than
-    `minimum_rate` (bytes a second). on_overload: how clients are refused whose handshake no worker can sign in
-    time.
+    `minimum_rate` (bytes a second). on_overload: how clients are refused whose
+    handshake no worker can sign in time.
     """
 
-    listen: tuple[Address, ...] = Field(min_length=1)
+    listen: tuple[Listener, ...] = Field(min_length=1)
     processes: int = Field(default=0, ge=0, le=1024)
     backlog: int = Field(default=4096, ge=1, le=65_535)
     admin: Address | None = None
@@ -140,7 +142,7 @@ class Frontend(Model):
 
     @field_validator("listen")
     @classmethod
-    def _distinct_listeners(cls, listen: tuple[Address, ...]) -> tuple[Address, ...]:
+    def _distinct_listeners(cls, listen: tuple[Listener, ...]) -> tuple[Listener, ...]:
         refuse_repeats(
             [str(address) for address in listen if address.port or address.path], "listen address"
         )

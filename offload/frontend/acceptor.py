@@ -51,7 +51,7 @@ class Acceptor:
                     return
                 server = await self._serve(door)
                 self._servers.append(server)
-                if not self._accepting:
+                if self.is_paused:
                     self.pause()
 
     def pause(self) -> None:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from socket import AF_INET, AF_INET6, inet_pton
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
+from offload.frontend.client_identity import told_by
 from offload.frontend.limits import Admission, Refusal
+from offload.frontend.proxy_protocol import ProxyProtocolError, decode
 from offload.frontend.relay import Relay
 from offload.frontend.reset import reset
-from offload.pool.errors import NoCapacity, NoWorkerAvailable, SigningError
+from offload.pool.errors import NoCapacity, NoWorkerAvailable
 from offload.pool.operation import SigningOperation
 from offload.tls.client_hello import (
     ClientHello,
@@ -28,6 +30,7 @@ from offload.tls.session import Session, State, TLSError
 from offload.tls.signature import TLS_1_3
 
 if TYPE_CHECKING:
+    from offload.config import Listener
     from offload.frontend.server import Server
     from offload.frontend.service import Service
 
@@ -62,8 +65,12 @@ class ClientConnection(asyncio.BufferedProtocol):
     """
 
     __slots__ = (
+        "_header",
         "_hello",
+        "_listener",
+        "_local",
         "_operation",
+        "_peer",
         "_random",
         "_server",
         "_service",
@@ -75,8 +82,12 @@ class ClientConnection(asyncio.BufferedProtocol):
         "server_name",
     )
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, listener: Listener) -> None:
         self._server = server
+        self._listener = listener
+        self._header: bytearray | None = None  # as much as has come, while one is awaited
+        self._peer: Any = None
+        self._local: Any = None
         self._hello: ClientHelloReader | None = None
         self._session: Session | None = None
         self._service: Service | None = None
@@ -90,7 +101,14 @@ class ClientConnection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's own, no subclass of it
+        self._peer = transport.get_extra_info("peername")
         self._server.opened(self)
+        if self._listener.proxy_protocol and self._listener.is_proxy(self.client_ip()):
+            self._header = bytearray()
+        else:
+            self._admit()
+
+    def _admit(self) -> None:
         refusal = self._server.admit(self)
         if refusal is not None:
             self._refuse(refusal)
@@ -101,7 +119,9 @@ class ClientConnection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         data = bytes(self._server.inbox[:nbytes])
         session = self._session
-        if session is None:
+        if self._header is not None:
+            self._read_header(self._header, data)
+        elif session is None:
             self._read_hello(data)
         else:
             self._go_on(session.handshake, data)
@@ -120,6 +140,23 @@ class ClientConnection(asyncio.BufferedProtocol):
     def shut(self) -> None:
         """The server's time to drain is over."""
         self._fail("shutdown", None)
+
+    def _read_header(self, header: bytearray, data: bytes) -> None:
+        """Take the client's addresses from the proxy that is in front of us."""
+        header += data
+        try:
+            decoded = decode(bytes(header))
+        except ProxyProtocolError as error:
+            self._fail("proxy_header", None, error)
+            return
+        if decoded is None:
+            return
+        self._header = None
+        self._peer, self._local = told_by(decoded.header, self._peer, self.local())
+        self._admit()
+        rest = bytes(header[decoded.length :])
+        if rest and not self._transport.is_closing():
+            self._read_hello(rest)
 
     def _read_hello(self, data: bytes) -> None:
         reader = self._hello
@@ -233,13 +270,18 @@ class ClientConnection(asyncio.BufferedProtocol):
         service.count_handshake(facts, server.clock() - self._started)
         self._session = None
         Relay(
-            server, service, self._transport, session, facts, self.server_name, self.admission
+            server,
+            service,
+            self._transport,
+            session,
+            facts,
+            self.server_name,
+            self.admission,
+            (self._peer, self.local()),
         ).start()
         server.closed(self)  # last: a drain that saw no connection in between would be over
 
-    def _fail(
-        self, reason: str, output: bytes | None, error: TLSError | SigningError | None = None
-    ) -> None:
+    def _fail(self, reason: str, output: bytes | None, error: Exception | None = None) -> None:
         """End the connection, whatever its state; only the first reason counts."""
         if not self._server.closed(self):
             return
@@ -268,17 +310,20 @@ class ClientConnection(asyncio.BufferedProtocol):
 
     def client_ip(self) -> str | None:
         """The client's IP address; None on a Unix socket."""
-        peer = self._transport.get_extra_info("peername")
-        return peer[0] if isinstance(peer, tuple) else None
+        return self._peer[0] if isinstance(self._peer, tuple) else None
+
+    def local(self) -> Any:
+        """The address that the client has connected to, as the socket module has it."""
+        return self._local or self._transport.get_extra_info("sockname")
 
     def client_name(self) -> str:
         """The client's address in words."""
-        peer = self._transport.get_extra_info("peername")
+        peer = self._peer
         return f"{peer[0]} port {peer[1]}" if isinstance(peer, tuple) else "unix socket"
 
     def _client_address(self) -> bytes:
         """The client's address, 4 or 16 bytes; empty on a Unix socket."""
-        peer = self._transport.get_extra_info("peername")
+        peer = self._peer
         if not isinstance(peer, tuple):
             return b""
         return inet_pton(AF_INET6 if ":" in peer[0] else AF_INET, peer[0].partition("%")[0])

@@ -15,8 +15,9 @@ import socket
 import stat
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from offload.config import Address
+from offload.config import Address, Listener
 
 # A client that never sends its ClientHello is the handshake timeout's business; like nginx and
 # HAProxy by default, we do without TCP_DEFER_ACCEPT, which makes such clients invisible.
@@ -37,11 +38,19 @@ class ListenError(Exception):
     """An address cannot be listened on; the text has the address, the reason and the remedy."""
 
 
+class Bound(NamedTuple):
+    """A listening socket and what is configured for it."""
+
+    socket: socket.socket
+    settings: Listener
+
+
 class Listeners:
     """`count` sets of listening, non-blocking sockets, one set for each serving process."""
 
     def __init__(self) -> None:
         self._shared: list[socket.socket] = []
+        self._places: tuple[list[int], list[int]] = [], []
         self._own: list[list[socket.socket]] = []
         self._paths: list[Path] = []
         self._backlog = 0
@@ -53,8 +62,11 @@ class Listeners:
         listeners._backlog = backlog
         listeners._own = [[] for _ in range(count)]
         try:
-            for address in addresses:
+            for place, address in enumerate(addresses):
                 listeners._add(address)
+                own, shared = listeners._places
+                own += [place] * (len(listeners._own[0]) - len(own))
+                shared += [place] * (len(listeners._shared) - len(shared))
         except BaseException:
             listeners.close()
             raise
@@ -63,6 +75,14 @@ class Listeners:
     def of(self, index: int) -> list[socket.socket]:
         """The sockets that serving process `index` accepts from."""
         return [*self._own[index], *self._shared]
+
+    def bound(self, index: int, listen: Sequence[Listener]) -> list[Bound]:
+        """As `of`, each with its settings in `listen`: the addresses that were bound."""
+        own, shared = self._places
+        return [
+            Bound(each, listen[place])
+            for each, place in zip(self.of(index), [*own, *shared], strict=True)
+        ]
 
     @property
     def names(self) -> list[str]:

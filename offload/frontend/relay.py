@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from offload.frontend.client_identity import proxy_header
 from offload.frontend.reset import reset
@@ -43,6 +43,7 @@ class Relay(asyncio.BufferedProtocol):
         "_decrypt",
         "_early",
         "_ended",
+        "_ends",
         "_far",
         "_inbox",
         "_received",
@@ -67,7 +68,9 @@ class Relay(asyncio.BufferedProtocol):
         facts: Facts,
         server_name: str | None,
         admission: Admission,
+        ends: tuple[Any, Any],
     ) -> None:
+        """`ends` are the addresses of the client and of what it connected to."""
         self._server = server
         self._service = service
         self._client = client
@@ -87,6 +90,7 @@ class Relay(asyncio.BufferedProtocol):
         self.facts = facts
         self.server_name = server_name
         self.admission = admission
+        self._ends = ends
 
     def start(self) -> None:
         """Take over the client's transport; the backend is connected once it has something to do.
@@ -170,15 +174,7 @@ class Relay(asyncio.BufferedProtocol):
         self._far = far
         self._service.count_backend(self._backend, 1)
         if self._service.site.settings.proxy_protocol:
-            client = self._client
-            far.write(
-                proxy_header(
-                    client.get_extra_info("peername"),
-                    client.get_extra_info("sockname"),
-                    self.facts,
-                    self.server_name,
-                )
-            )
+            far.write(proxy_header(*self._ends, self.facts, self.server_name))
         early, self._early = self._early, b""
         if early:
             if len(early) > _EARLY_LIMIT:

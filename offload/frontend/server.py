@@ -11,8 +11,8 @@ import gc
 import os
 import resource
 import signal
-import socket
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from operator import attrgetter
 from random import Random
 from time import monotonic
@@ -31,6 +31,7 @@ from offload.frontend.directory.follower import Follower
 from offload.frontend.directory.picture import Picture
 from offload.frontend.directory.trust import read_authority
 from offload.frontend.limits import Limits, Refusal
+from offload.frontend.listeners import Bound
 from offload.frontend.relay import Relay
 from offload.frontend.service import Service, Services, count_failed_handshake
 from offload.frontend.stall import Stall
@@ -114,9 +115,11 @@ class Server:
         self._in_handshake = metrics.CONNECTIONS.labels("handshake")
         self._in_relay = metrics.CONNECTIONS.labels("relay")
 
-    async def start(self, sockets: Sequence[socket.socket]) -> None:
+    async def start(self, sockets: Sequence[Bound]) -> None:
         """Listen on the sockets, which the supervisor has bound."""
-        doors = [Door(each, lambda: ClientConnection(self)) for each in sockets]
+        doors = [
+            Door(each.socket, partial(ClientConnection, self, each.settings)) for each in sockets
+        ]
         self._acceptor = Acceptor(self._loop, doors, self.settings.backlog)
         await self._acceptor.start()
         self._loop.call_later(_TICK, self._tick)
@@ -344,7 +347,7 @@ def _capacity(settings: Frontend) -> Capacity:
 def serve(
     settings: Frontend,
     sites: Sites,
-    sockets: list[socket.socket],
+    sockets: list[Bound],
     index: int,
     ready_fd: int,
     board: Board | None = None,
@@ -361,7 +364,7 @@ def serve(
 async def _serve(
     settings: Frontend,
     sites: Sites,
-    sockets: list[socket.socket],
+    sockets: list[Bound],
     index: int,
     ready_fd: int,
     board: Board | None,

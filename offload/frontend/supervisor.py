@@ -23,14 +23,13 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import partial
 from importlib import import_module
-from socket import socket
 from typing import TYPE_CHECKING, Any
 
 from offload import __version__
 from offload.frontend import systemd
 from offload.frontend.backoff import Backoff
 from offload.frontend.directory.board import Board
-from offload.frontend.listeners import ListenError, Listeners
+from offload.frontend.listeners import Bound, ListenError, Listeners
 from offload.frontend.process import Entry, Process
 from offload.frontend.signals import Signals
 from offload.frontend.status import Status
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
 
 Build = Callable[["Frontend"], Any]
 """Makes what the serving processes share, the sites' contexts; raises StartError."""
-Serve = Callable[["Frontend", Any, list[socket], int, int], int]
+Serve = Callable[["Frontend", Any, list[Bound], int, int], int]
 """A serving process's life: settings, what was built, its sockets, its index, ready_fd.
 
 It calls `listen` on the sockets, which may be paused, and writes one byte to `ready_fd` when it
@@ -358,7 +357,7 @@ def _serving_role(
     def entry(ready_fd: int) -> int:
         listeners.keep(index)
         admin_listeners.keep(None)
-        return serve(frontend, built, listeners.of(index), index, ready_fd)
+        return serve(frontend, built, listeners.bound(index, frontend.listen), index, ready_fd)
 
     return Role(
         name=f"serving-{index}",
@@ -405,7 +404,7 @@ def _serve(
     board: Board | None,
     frontend: Frontend,
     built: Any,
-    sockets: list[socket],
+    sockets: list[Bound],
     index: int,
     ready_fd: int,
 ) -> int:

@@ -224,7 +224,7 @@ class Sites:
 
     def choose(self, server_name: str | None) -> Site | None:
         """The site for a name: exact, then wildcard for one label (RFC 9525, 6.3), then the
-        default.
+        default, which may take only those that name none.
         """
         if server_name is not None:
             site = self._exact.get(server_name)
@@ -233,6 +233,8 @@ class Sites:
             site = self._wildcard.get(server_name.partition(".")[2])
             if site is not None:
                 return site
+            if self._default is not None and self._default.settings.match_server_name:
+                return None
         return self._default
 
 

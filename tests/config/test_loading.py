@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from support.configuration import FRONTEND, WORKER, loaded, problems
 
-from offload.config import Address, ConfigurationError, load
+from offload.config import ConfigurationError, Listener, load
 
 
 def test_relative_paths_are_relative_to_the_file(file: Path) -> None:
@@ -58,7 +58,7 @@ def test_the_environment_overrides_the_file(file: Path) -> None:
     assert settings.frontend is not None
     assert settings.frontend.processes == 3
     assert settings.frontend.pool.deadline == 1.5
-    assert settings.frontend.listen == (Address.parse("127.0.0.1:1"),)
+    assert settings.frontend.listen == (Listener.parse("127.0.0.1:1"),)
     assert settings.log.format == "text"
 
 

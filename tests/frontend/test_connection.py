@@ -2,8 +2,10 @@
 
 import asyncio
 import ssl
+from ipaddress import ip_address
 from pathlib import Path
 from random import Random
+from socket import AF_INET, AF_INET6, inet_pton
 from typing import Any
 
 import pytest
@@ -23,7 +25,8 @@ from support.serving import (
     signed,
 )
 
-from offload.config import Caps, FrontendCluster, Limits, SourceCaps, SqliteSettings
+from offload.config import Caps, FrontendCluster, Limits, Listener, SourceCaps, SqliteSettings
+from offload.frontend.proxy_protocol import LOCAL, Endpoint, Header, Transport, decode, encode
 from offload.keys.algorithm import Algorithm
 from offload.keys.identifier import subject_key_identifier
 from offload.observe import metrics
@@ -491,3 +494,109 @@ async def test_handshake_that_fails_leaves_its_place_to_the_next(start: Start) -
     stalled.close()
     await running.server.until_empty()
     (await TLSClient.connect(running)).close()
+
+
+# behind a proxy
+
+
+V1 = b"PROXY TCP4 198.51.100.7 203.0.113.1 4711 443\r\n"
+V2 = encode(
+    Header(
+        transport=Transport.TCP6,
+        source=Endpoint("2001:db8::7", 4711),
+        destination=Endpoint("2001:db8::1", 443),
+    )
+)
+
+
+def listening(*proxies: str) -> dict[str, Any]:
+    table = {"address": "127.0.0.1:0", "proxy_protocol": proxies}
+    return {"listen": (Listener.model_validate(table),), "processes": 1}
+
+
+@pytest.mark.parametrize(
+    ("header", "address"),
+    [
+        (V1, inet_pton(AF_INET, "198.51.100.7")),
+        (V2, inet_pton(AF_INET6, "2001:db8::7")),
+        (b"PROXY UNKNOWN\r\n", inet_pton(AF_INET, "127.0.0.1")),
+        (encode(LOCAL), inet_pton(AF_INET, "127.0.0.1")),
+    ],
+)
+@pytest.mark.parametrize("piece", [1, 1000])
+async def test_a_listed_proxy_says_who_the_client_is(
+    start: Start, web: WebBackend, header: bytes, address: bytes, piece: int
+) -> None:
+    backends = {"backends": (web.address,), "proxy_protocol": True}
+    running = await start({**DEFAULT, **backends}, **listening("127.0.0.0/8"))
+    stream, client = await Stream.connect(running), Client()
+    first = header + client.step()
+    for offset in range(0, len(header), piece):
+        await stream.send(first[offset : min(offset + piece, len(header))])
+        await asyncio.sleep(0)
+    await stream.send(first[len(header) :])
+    made = TLSClient(stream, client)
+    await made.handshake()
+    (operation,) = running.pool.submitted
+    assert operation.client_address == address
+    await made.send(b"x")
+    backend = await web.accept()
+    fixed = await backend.exactly(16)
+    told = decode(fixed + await backend.exactly(int.from_bytes(fixed[14:])))
+    assert told is not None
+    assert told.header.source is not None
+    assert ip_address(told.header.source.host).packed == address
+    made.close()
+
+
+async def test_limits_are_those_of_the_client_behind_the_proxy(start: Start) -> None:
+    limits = Limits(source=SourceCaps(connections=1))
+    running = await start(DEFAULT, limits=limits, **listening("127.0.0.1/32"))
+    for header in (V1, V2):
+        stream = await Stream.connect(running)
+        await stream.send(header)
+    third = await Stream.connect(running)
+    await third.send(V1)
+    with pytest.raises(ConnectionResetError):
+        await third.rest()
+
+
+@pytest.mark.parametrize(
+    "data", [b"GET / HTTP/1.1\r\n", b"PROXY TCP4 a b c d\r\n", Client().step()]
+)
+async def test_a_listed_proxy_without_a_good_header_is_closed(start: Start, data: bytes) -> None:
+    running = await start(DEFAULT, **listening("127.0.0.1/32"))
+    stream = await Stream.connect(running)
+    await stream.send(data)
+    assert await stream.rest() == b""
+    assert running.server.failures == [("proxy_header", None)]
+
+
+async def test_nobody_else_s_header_is_believed(start: Start) -> None:
+    running = await start(DEFAULT, **listening("10.0.0.0/8", "unix"))
+    stream = await Stream.connect(running)
+    await stream.send(V1)
+    assert await stream.rest() == b""
+    assert running.server.failures == [("not_tls", None)]
+    (await TLSClient.connect(running)).close()
+
+
+# names and protocols that must agree
+
+
+async def test_default_site_may_refuse_a_strange_name_and_take_none(start: Start) -> None:
+    running = await start({**DEFAULT, **NAMED, "match_server_name": True})
+    with pytest.raises(SSL.Error, match="unrecognized name"):
+        await TLSClient.connect(running, server_name=b"unknown.test")
+    for name in (None, b"site.test"):
+        (await TLSClient.connect(running, server_name=name)).close()
+
+
+async def test_client_that_offers_other_protocols_alone_is_refused(start: Start, pki: PKI) -> None:
+    running = await start({**NAMED, "alpn": ("h2", "http/1.1")})
+    context = ssl.create_default_context(cafile=str(pki.root_path))
+    context.set_alpn_protocols(["ftp"])
+    with pytest.raises(ssl.SSLError, match=r"(?i)no.application.protocol|alert.number.120"):
+        await asyncio.open_connection(
+            "127.0.0.1", running.port, ssl=context, server_hostname="site.test"
+        )

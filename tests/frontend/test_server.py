@@ -25,6 +25,7 @@ from support.serving import (
 
 from offload.config import Limits
 from offload.frontend.capacity import RELAY_BYTES
+from offload.frontend.listeners import Bound
 from offload.frontend.server import Server
 from offload.observe import metrics
 from offload.pool.fake import FakePool, hold
@@ -54,7 +55,7 @@ async def test_accepts_on_every_socket_tcp_and_unix(issued: Issued, tmp_path: Pa
     unix.bind(str(tmp_path / "socket"))
     both = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
     server = ObservedServer(frontend, pool)
-    await server.start([*both, unix])
+    await server.start([Bound(each, frontend.listen[0]) for each in (*both, unix)])
     for listener in both:
         client = await TLSClient.connect(Running(server, listener.getsockname()[1]))
         await client.stream.gone()

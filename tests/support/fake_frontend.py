@@ -18,16 +18,18 @@ from typing import Any
 
 from offload import config
 from offload.frontend import supervisor
+from offload.frontend.listeners import Bound
 from offload.observe import log
 
 
 def serve(
-    _settings: config.Frontend, built: Any, sockets: list[socket.socket], index: int, ready_fd: int
+    _settings: config.Frontend, built: Any, bound: list[Bound], index: int, ready_fd: int
 ) -> int:
     """Answer each connection with one line until TERM."""
     assert built == "built"
     if os.environ.get("FAKE_CRASH") == str(index):
         return 3
+    sockets = [each.socket for each in bound]
     signal.signal(signal.SIGTERM, _on_term(sockets))
     with selectors.DefaultSelector() as selector:
         for listener in sockets:

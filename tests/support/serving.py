@@ -10,8 +10,9 @@ from typing import Any
 
 from OpenSSL import SSL
 
-from offload.config import Address, Backend, Frontend, Identity, Pool, Site, WorkerAddress
+from offload.config import Address, Backend, Frontend, Identity, Listener, Pool, Site, WorkerAddress
 from offload.frontend.connection import ClientConnection
+from offload.frontend.listeners import Bound
 from offload.frontend.relay import Relay
 from offload.frontend.server import Server
 from offload.frontend.service import Service
@@ -43,7 +44,7 @@ def settings(issued: Issued, *sites: Mapping[str, Any], **frontend: Any) -> Fron
         workers=(WorkerAddress(name="worker", address=Address.parse("127.0.0.1:1")),),
     )
     return Frontend(
-        listen=(Address.parse("127.0.0.1:0"),),
+        listen=frontend.pop("listen", (Listener.parse("127.0.0.1:0"),)),
         pool=pool,
         sites=tuple(Site(**{**common, **each}) for each in sites),
         **frontend,
@@ -402,7 +403,7 @@ class Running:
         listener = socket.create_server(("127.0.0.1", 0))
         listener.setblocking(False)
         server = ObservedServer(frontend, pool)
-        await server.start([listener])
+        await server.start([Bound(listener, frontend.listen[0])])
         return cls(server, listener.getsockname()[1])
 
 
