@@ -109,7 +109,7 @@ SIGNING_RETRIES: Final = CounterFamily(
 SIGNING_HEDGES: Final = CounterFamily(
     REGISTRY,
     "offload_signing_hedges_total",
-    "Late operations that were sent to a second worker too, by outcome (won: the second was first).",
+    "Late operations sent to a second worker too, by outcome (won: the second was first).",
     "outcome",
 )
 SIGNATURES_REJECTED: Final = CounterFamily(

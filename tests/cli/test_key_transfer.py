@@ -12,10 +12,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
 from support.commands import Commands
-from support.pki import shared_key
 
-KEY = shared_key("p-256")
-assert isinstance(KEY, ec.EllipticCurvePrivateKey)
+KEY = ec.generate_private_key(ec.SECP256R1())
 
 
 @pytest.fixture

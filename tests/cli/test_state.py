@@ -5,7 +5,7 @@ import pytest
 
 from offload.cli import state
 from offload.cli.failure import Failure
-from offload.config import load
+from offload.config import SoftwareTokenSettings, load
 
 
 def test_secrets_are_their_owners_alone(made_state: Path) -> None:
@@ -46,7 +46,9 @@ def test_it_may_be_moved(state_directory: Path) -> None:
     moved = state_directory.rename(state_directory.parent / "elsewhere")
     settings = load(moved / "worker.toml", environment={})
     assert settings.worker is not None
-    assert settings.worker.token.directory == moved / "token"
+    token = settings.worker.token
+    assert isinstance(token, SoftwareTokenSettings)
+    assert token.directory == moved / "token"
 
 
 def test_each_worker_has_its_own_identity_and_file(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ async def test_a_name_is_given_once_though_a_certificate_takes_its_time(
 
     monkeypatch.setattr(authority, "issue_client", late)
     service = FrontendService(founder, authority)
-    slow = asyncio.create_task(service.handlers[RegisterFrontend](OFFICER, REGISTER))
+    slow = asyncio.ensure_future(service.handlers[RegisterFrontend](OFFICER, REGISTER))
     await asked.wait()
     made = await do(founder, REGISTER)
     go.set()
