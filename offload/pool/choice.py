@@ -4,8 +4,8 @@ The worker with the least expected completion time: its outstanding work and thi
 over the rate at which it is seen to complete work, and for a worker in another zone the round
 trip there. So the own zone's workers come first, and a further one gets what they could not do
 sooner. A worker's capacity is its rate until one is measured (`rate`). Who must not be asked
-(tried already, excluded by the caller, ejected) arrives as `excluded`; a share while a worker is
-coming back would enter `expected`; a large pool would hand over two random candidates.
+(tried already, excluded by the caller) arrives as `excluded`; who is ejected, or whose turn it is
+not while it comes back, is no candidate (`Pool`). A large pool would hand over two random ones.
 """
 
 from collections.abc import Container, Sequence
