@@ -33,7 +33,7 @@ from faults.case import Case, Scene, Seen  # noqa: E402
 Outcome = tuple[Case, Seen, float]
 """With the seconds that it took."""
 
-CASES = ("latency", "creations", "membership", "key_material", "many_keys")
+CASES = ("latency", "creations", "membership", "key_material", "many_keys", "audit_log", "roles")
 
 
 def main() -> int:
