@@ -7,7 +7,7 @@ import re
 import sys
 from asyncio.subprocess import PIPE, STDOUT
 
-from faults.case import Case, Scene, Seen
+from faults.case import Seen
 from support.chain import TESTS
 
 _COUNT = re.compile(r"(\d+) (passed|failed|errors?|skipped)")
