@@ -14,7 +14,7 @@ from offload.cli.failure import Failure
 from offload.cli.settings import DEFAULT_PATH, ConfigOption, effective, loaded, warn
 
 if TYPE_CHECKING:
-    from offload.config import Role, Worker
+    from offload.config import Role, Settings, Worker
     from offload.token.base import ReplicatedToken
 
 TestOption = Annotated[bool, typer.Option("--test", "-t", help="Check the configuration and exit.")]
@@ -41,7 +41,13 @@ def frontend(
     from offload.observe import log
 
     log.configure(settings.log.level, settings.log.format)
-    return run(settings)
+
+    def load() -> Settings:
+        from offload.config import load as read
+
+        return read(config, role="frontend")
+
+    return run(settings, load)
 
 
 def worker(

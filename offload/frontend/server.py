@@ -124,8 +124,11 @@ class Server:
         await self._acceptor.start()
         self._loop.call_later(_TICK, self._tick)
 
-    async def drain(self, seconds: float) -> None:
-        """Accept no more, let what is open end by itself for a number of seconds, then close it."""
+    async def drain(self, seconds: float | None) -> None:
+        """Accept no more, let what is open end by itself for a number of seconds, then close it.
+
+        None is for as long as it takes.
+        """
         self._draining = True
         self._acceptor.close()
         self._settle()
@@ -354,7 +357,8 @@ def serve(
 ) -> int:
     """Serve until told to end; the life of a forked process. Returns its exit code.
 
-    TERM drains, a second one ends at once. One byte is written to `ready_fd` when the
+    TERM drains, a second one ends at once. USR2 drains without a deadline, since a newer generation
+    serves; TERM sets one then. One byte is written to `ready_fd` when the
     process accepts connections and has a link to a worker, or has waited for one long enough.
     `board` is there in a cluster.
     """
@@ -376,19 +380,9 @@ async def _serve(
     pool = Pool(
         settings.pool, loop=loop, clock=monotonic, random=random, metrics=metrics, zone=zone
     )
+    sites.take_over()
     server = Server(settings, sites, pool, loop, random)
-    stop = loop.create_future()
-    told = 0
-
-    def terminate() -> None:
-        nonlocal told
-        told += 1
-        if told == 1:
-            stop.set_result(None)
-        else:
-            server.close()
-
-    loop.add_signal_handler(signal.SIGTERM, terminate)
+    stop = _stopping(loop, server)
     flusher = Flusher(loop)
     flusher.start()
     await pool.start()
@@ -400,15 +394,40 @@ async def _serve(
     await asyncio.wait((linked, stop), timeout=_FIRST_LINK, return_when=asyncio.FIRST_COMPLETED)
     if not linked.done():
         linked.cancel()
-        server.log.warning("no worker is linked yet; handshakes wait for one")
+        server.log.warning("no worker is linked yet; new clients cannot be served")
     os.write(ready_fd, _READY)
-    await stop
-    await server.drain(settings.drain_timeout)
+    seconds = await stop
     if follower is not None:
-        await follower.stop()
+        await follower.stop()  # what is left needs no more certificates
+    await server.drain(seconds)
     await pool.close()
     flusher.stop()
     return 0
+
+
+def _stopping(loop: asyncio.AbstractEventLoop, server: Server) -> asyncio.Future[float | None]:
+    """Done when the process was told to end: with the seconds for its drain, None for no bound."""
+    stop: asyncio.Future[float | None] = loop.create_future()
+    seconds = server.settings.drain_timeout
+    told = 0
+
+    def terminate() -> None:
+        nonlocal told
+        told += 1
+        if told > 1:
+            server.close()
+        elif stop.done():
+            loop.call_later(seconds, server.close)
+        else:
+            stop.set_result(seconds)
+
+    def retire() -> None:
+        if not stop.done():
+            stop.set_result(None)
+
+    loop.add_signal_handler(signal.SIGTERM, terminate)
+    loop.add_signal_handler(signal.SIGUSR2, retire)
+    return stop
 
 
 def _follower(

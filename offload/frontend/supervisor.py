@@ -26,6 +26,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from offload import __version__
+from offload.config import ConfigurationError
 from offload.frontend import systemd
 from offload.frontend.backoff import Backoff
 from offload.frontend.directory.board import Board
@@ -33,14 +34,16 @@ from offload.frontend.listeners import Bound, ListenError, Listeners
 from offload.frontend.process import Entry, Process
 from offload.frontend.signals import Signals
 from offload.frontend.status import Status
-from offload.observe import multiprocess
+from offload.observe import log, multiprocess
 from offload.observe.log import get_logger
 
 if TYPE_CHECKING:
-    from offload.config import Frontend, FrontendCluster, Settings
+    from offload.config import Frontend, FrontendCluster, Log, Settings
 
 Build = Callable[["Frontend"], Any]
 """Makes what the serving processes share, the sites' contexts; raises StartError."""
+Load = Callable[[], "Settings"]
+"""Reads the configuration anew; raises ConfigurationError."""
 Serve = Callable[["Frontend", Any, list[Bound], int, int], int]
 """A serving process's life: settings, what was built, its sockets, its index, ready_fd.
 
@@ -53,6 +56,12 @@ _GRACE = 1.0
 # A role that waits longer than this for its restart leaves its connections to the others.
 _PAUSE_AFTER = 1.0
 _ADMIN_BACKLOG = 128
+
+
+_CANDIDATE_SECONDS = 30.0
+"""How long a new generation has to become ready before it is given up."""
+_RING_AGAIN = 1.0
+"""Seconds: until then those that retire may have taken a bell that was for their successors."""
 
 
 class StartError(Exception):
@@ -81,6 +90,16 @@ class Role:
     restart_at: float | None = None
 
 
+@dataclass(slots=True)
+class Generation:
+    """The serving processes of one configuration; `adopted` is called when they have taken over."""
+
+    serving: list[Role]
+    drain_timeout: float
+    adopted: Callable[[], None]
+    ready: set[str] = field(default_factory=set)
+
+
 class Supervisor:
     """Keeps `serving` and `attendants` running until TERM or INT, then ends them in that order.
 
@@ -98,6 +117,7 @@ class Supervisor:
         *,
         draining: Callable[[], None],
         died: Callable[[str, int, bool], None],
+        reload: Callable[[], Generation],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._serving = list(serving)
@@ -110,6 +130,13 @@ class Supervisor:
         self._draining = draining
         self._died = died
         self._clock = clock
+        self._reload = reload
+        self._candidate: Generation | None = None
+        self._candidate_deadline = math.inf
+        self._reload_again = False
+        self._retired: list[Role] = []
+        self._ring_at = math.inf
+        self._ring: Callable[[], None] = _silence
         self._log = get_logger("supervisor")
         self._phase = Phase.RUNNING
         self._announced = False
@@ -122,7 +149,7 @@ class Supervisor:
         try:
             for role in self._roles:
                 self._start(role)
-            while any(role.process for role in self._roles) or self._phase is Phase.RUNNING:
+            while any(role.process for role in self._all()) or self._phase is Phase.RUNNING:
                 self._turn()
         finally:
             self._kill_rest()
@@ -134,7 +161,7 @@ class Supervisor:
         readable = self._wait()
         for number in self._signals.taken():
             self._on_signal(number)
-        for role in self._roles:
+        for role in self._all():
             if role.process is None:
                 continue
             if role.process.ready_fd in readable:
@@ -142,19 +169,22 @@ class Supervisor:
             if role.process.pidfd in readable:
                 self._on_death(role, role.process)
         self._on_time()
-        if self._phase is not Phase.RUNNING and not any(role.process for role in self._serving):
+        if self._phase is not Phase.RUNNING and not any(
+            role.process for role in (*self._serving, *self._retired)
+        ):
             self._end_attendants()
 
     def _wait(self) -> set[int]:
         poll = select.poll()
         poll.register(self._signals.fileno(), select.POLLIN)
-        for role in self._roles:
+        for role in self._all():
             if role.process is not None:
                 poll.register(role.process.pidfd, select.POLLIN)
                 if role.process.ready_fd is not None:
                     poll.register(role.process.ready_fd, select.POLLIN)
         times = [role.restart_at for role in self._roles if role.restart_at is not None]
-        next_time = min([self._deadline, self._next_watchdog, *times])
+        own = self._deadline, self._next_watchdog, self._candidate_deadline, self._ring_at
+        next_time = min([*own, *times])
         pause = None
         if next_time < math.inf:
             pause = max(0, math.ceil((next_time - self._clock()) * 1000))
@@ -174,12 +204,18 @@ class Supervisor:
 
     def _forget_all(self) -> None:
         """In a child: close what belongs to its siblings."""
-        for role in self._roles:
+        for role in self._all():
             if role.process is not None:
                 role.process.forget()
 
+    def _all(self) -> list[Role]:
+        candidates = [] if self._candidate is None else self._candidate.serving
+        return [*self._roles, *candidates, *self._retired]
+
     def _on_ready(self, role: Role, process: Process) -> None:
         if not process.take_ready():
+            return
+        if role in self._retired:
             return
         role.ready(True)
         self._log.info("process ready", role=role.name, pid=process.pid)
@@ -187,10 +223,23 @@ class Supervisor:
             self._announced = True
             systemd.notify("READY=1")
             self._log.info("ready", processes=len(self._serving))
+        if self._candidate is not None and role in self._candidate.serving:
+            self._candidate.ready.add(role.name)
+            if len(self._candidate.ready) == len(self._candidate.serving):
+                self._adopt(self._candidate)
 
     def _on_death(self, role: Role, process: Process) -> None:
         code = process.reap()
         role.process = None
+        if role in self._retired:
+            self._retired.remove(role)
+            self._died(role.name, process.pid, False)
+            self._log.info("process ended", role=role.name, pid=process.pid, status=code)
+            return
+        if self._candidate is not None and role in self._candidate.serving:
+            self._died(role.name, process.pid, False)
+            self._give_up(f"a new process ended with {code} before it served")
+            return
         role.ready(False)
         self._died(role.name, process.pid, self._phase is Phase.RUNNING)
         if self._phase is not Phase.RUNNING:
@@ -210,7 +259,7 @@ class Supervisor:
         if number in (signal.SIGTERM, signal.SIGINT):
             self._advance(number.name)
         elif number == signal.SIGHUP:
-            self._log.warning("reload is not supported yet; restart to use a new configuration")
+            self._begin_reload()
         elif number == signal.SIGUSR1:
             self._log.info("logs go to standard error; there is no file to reopen")
 
@@ -219,6 +268,11 @@ class Supervisor:
         if now >= self._next_watchdog and self._watchdog is not None:
             self._next_watchdog = now + self._watchdog
             systemd.notify("WATCHDOG=1")
+        if now >= self._candidate_deadline:
+            self._give_up("the new processes did not become ready in time")
+        if now >= self._ring_at:
+            self._ring_at = math.inf
+            self._ring()
         if now >= self._deadline:
             self._advance("deadline")
         for role in self._roles:
@@ -235,7 +289,7 @@ class Supervisor:
         kill = self._phase is Phase.KILLING
         # The last deadline stays in force: what cannot be killed now is tried again.
         self._deadline = self._clock() + _GRACE
-        for role in self._roles if kill else self._serving:
+        for role in self._all() if kill else (*self._serving, *self._retired):
             if role.process is not None:
                 role.process.signal(signal.SIGKILL if kill else signal.SIGTERM)
 
@@ -245,7 +299,9 @@ class Supervisor:
         self._deadline = self._clock() + self._drain_timeout + _GRACE
         for role in self._roles:
             role.restart_at = None
-        for role in self._serving:
+        if self._candidate is not None:
+            self._give_up("the front-end is stopping")
+        for role in (*self._serving, *self._retired):
             if role.process is not None:
                 role.process.signal(signal.SIGTERM)
         # Only now: a process that is about to end takes what is queued on its own descriptor.
@@ -260,42 +316,163 @@ class Supervisor:
             self._phase = Phase.STOPPING
             self._deadline = self._clock() + _GRACE
 
+    def _begin_reload(self) -> None:
+        """Start processes with the configuration as it is now; those that serve know nothing."""
+        if self._phase is not Phase.RUNNING:
+            return
+        if self._candidate is not None:
+            self._reload_again = True
+            return
+        self._say_reloading()
+        try:
+            candidate = self._reload()
+        except (StartError, ConfigurationError) as error:
+            self._kept(str(error))
+            return
+        self._candidate = candidate
+        self._candidate_deadline = self._clock() + _CANDIDATE_SECONDS
+        for role in candidate.serving:
+            self._start(role)
+            if role.process is None:
+                self._give_up("a process cannot be started")
+                return
+
+    def _adopt(self, candidate: Generation) -> None:
+        """The new processes serve: the old ones take no more, and end when their clients have."""
+        self._candidate, self._candidate_deadline = None, math.inf
+        old, self._serving = self._serving, candidate.serving
+        self._roles = [*self._attendants, *self._serving]
+        self._drain_timeout = candidate.drain_timeout
+        self._retire(old)
+        self._ring, self._ring_at = candidate.adopted, self._clock() + _RING_AGAIN
+        self._ring()
+        self._log = get_logger("supervisor")
+        self._log.info("reloaded", processes=len(self._serving))
+        systemd.notify("READY=1")
+        self._reload_once_more()
+
+    def _give_up(self, reason: str) -> None:
+        """The old configuration stays; what the new processes had accepted they serve."""
+        candidate, self._candidate, self._candidate_deadline = self._candidate, None, math.inf
+        if candidate is not None:
+            self._retire(candidate.serving)
+        self._kept(reason)
+        self._reload_once_more()
+
+    def _kept(self, reason: str) -> None:
+        self._log.error("reload failed; the old configuration stays in force", reason=reason)
+        if self._phase is Phase.RUNNING:
+            systemd.notify("READY=1")
+
+    def _reload_once_more(self) -> None:
+        if self._reload_again:
+            self._reload_again = False
+            self._begin_reload()
+
+    def _retire(self, roles: Sequence[Role]) -> None:
+        for role in roles:
+            role.restart_at = None
+            if role.process is not None:
+                role.process.signal(signal.SIGUSR2)
+                self._retired.append(role)
+
+    def _say_reloading(self) -> None:
+        microseconds = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={microseconds}")
+
     def _kill_rest(self) -> None:
-        for role in self._roles:
+        for role in self._all():
             if role.process is not None:
                 role.process.signal(signal.SIGKILL)
                 role.process.reap()
                 role.process = None
 
 
-def run(settings: Settings, *, serve: Serve | None = None, build: Build | None = None) -> int:
+class Reloading:
+    """What HUP asks for: the next generation, made of the configuration as it is then.
+
+    Raises StartError or ConfigurationError, with nothing changed.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        built: Any,
+        load: Load,
+        build: Build,
+        generation: Callable[[Log, Frontend, Any], Generation],
+    ) -> None:
+        self._settings, self._built = settings, built
+        self._load, self._build, self._generation = load, build, generation
+
+    def __call__(self) -> Generation:
+        settings = self._load()
+        old, new = self._settings.frontend, settings.frontend
+        if old is None or new is None:
+            raise StartError("the configuration has no [frontend] table; add one")
+        if fixed := _changed(old, new):
+            raise StartError(f"{', '.join(fixed)} cannot change while it runs; restart it")
+        built = self._build(new)
+        if isinstance(built, _sites()):
+            built.succeed(self._built)
+        made = self._generation(settings.log, new, built)
+        self._settings, self._built = settings, built
+        gc.collect()
+        gc.freeze()
+        return made
+
+
+def _changed(old: Frontend, new: Frontend) -> list[str]:
+    """Settings that belong to the supervisor and its attendants, and differ."""
+    fixed = "admin", "backlog", "cluster", "process_count"
+    names = [f"frontend.{name}" for name in fixed if getattr(old, name) != getattr(new, name)]
+    if [str(each) for each in old.listen] != [str(each) for each in new.listen]:
+        names.append("frontend.listen")
+    return names
+
+
+def _sites() -> type[Any]:
+    from offload.tls.site import Sites
+
+    return Sites
+
+
+def run(
+    settings: Settings,
+    load: Load,
+    *,
+    serve: Serve | None = None,
+    build: Build | None = None,
+) -> int:
     """Run the front-end in the foreground until it is told to stop; return the exit code.
 
     Must come before anything imports the metrics. What keeps it from starting is logged, with its
-    remedy, and gives exit code 1. `serve` and `build` are the product's own unless given.
+    remedy, and gives exit code 1. HUP has `load` read the configuration anew. `serve`
+    and `build` are the product's own unless given.
     """
-    log = get_logger("supervisor")
+    logger = get_logger("supervisor")
     signals = Signals((signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1))
     try:
         directory = multiprocess.prepare()
         try:
-            return _run(settings, serve, build or _build, signals)
+            return _run(settings, load, serve, build or _build, signals)
         finally:
             multiprocess.remove(directory)
     except (StartError, ListenError, multiprocess.MetricsDirectoryError) as error:
-        log.error("cannot start", reason=str(error))
+        logger.error("cannot start", reason=str(error))
         return 1
     finally:
         signals.close()
 
 
-def _run(settings: Settings, serve: Serve | None, build: Build, signals: Signals) -> int:
+def _run(
+    settings: Settings, load: Load, serve: Serve | None, build: Build, signals: Signals
+) -> int:
     frontend = settings.frontend
     if frontend is None:
         raise StartError("the configuration has no [frontend] table; add one")
     count = frontend.process_count
-    _raise_descriptor_limit()
-    _forbid_core_dumps()
+    _set_resource_limits()
     built = build(frontend)
     listeners = Listeners.bind(frontend.listen, count, frontend.backlog)
     try:
@@ -306,11 +483,29 @@ def _run(settings: Settings, serve: Serve | None, build: Build, signals: Signals
         raise
     status = Status(count)
     board = None if frontend.cluster is None else Board(count)
-    serve = serve or partial(_serve, board)
-    serving = [
-        _serving_role(index, frontend, serve, built, status, board, listeners, admin_listeners)
-        for index in range(count)
-    ]
+    life = serve or partial(_serve, board)
+
+    def generation(logged: Log, frontend: Frontend, built: Any) -> Generation:
+        def configured(*arguments: Any) -> int:
+            log.configure(logged.level, logged.format)
+            return life(*arguments)
+
+        serving = [
+            _serving_role(
+                index, frontend, configured, built, status, board, listeners, admin_listeners
+            )
+            for index in range(count)
+        ]
+
+        def adopted() -> None:
+            log.configure(logged.level, logged.format)
+            if board is not None:
+                board.ring_all()
+
+        return Generation(serving, frontend.drain_timeout, adopted)
+
+    reloading = Reloading(settings, built, load, build, generation)
+    serving = generation(settings.log, frontend, built).serving
     attendants = [_admin_role(status, board, listeners, admin_listeners)] if admins else []
     if frontend.cluster is not None and board is not None:
         clerk = _clerk_role(frontend, frontend.cluster, board, listeners, admin_listeners)
@@ -323,6 +518,7 @@ def _run(settings: Settings, serve: Serve | None, build: Build, signals: Signals
         frontend.drain_timeout,
         draining=listeners.close,
         died=_count_death,
+        reload=reloading,
     )
     _set_build_info()
     get_logger("supervisor").info(
@@ -396,6 +592,10 @@ def _clerk_role(
     return Role(name="directory", entry=entry, ready=_nothing, pause=lambda: None)
 
 
+def _silence() -> None:
+    """Nobody is to be told."""
+
+
 def _nothing(_ready: bool) -> None:
     """Nobody waits for an attendant."""
 
@@ -446,12 +646,9 @@ def _set_build_info() -> None:
     metrics.flush()
 
 
-def _raise_descriptor_limit() -> None:
-    """As many connections as the operator allows, rather than the shell's customary 1024."""
+def _set_resource_limits() -> None:
+    # As many connections as the operator allows, rather than the shell's customary 1024.
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _forbid_core_dumps() -> None:
-    """A dump would hold the secrets of sessions and the keys of tickets."""
+    # A dump would hold the secrets of sessions and the keys of tickets.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

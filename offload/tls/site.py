@@ -35,6 +35,10 @@ _VERSIONS = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
 _OPTIONS = SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE
 
 
+_OF_CONTEXT = ("min_version", "groups", "alpn", "tickets")
+"""Settings that a context is made with."""
+
+
 class SiteError(Exception):
     """A site cannot be served as configured; the text names the file and the reason."""
 
@@ -58,7 +62,17 @@ class Site:
     certificate: it cannot be served then. Replaced as a whole, never changed.
     """
 
-    __slots__ = ("_names", "_parents", "_used", "address", "context", "keys", "name", "settings")
+    __slots__ = (
+        "_names",
+        "_origin",
+        "_parents",
+        "_used",
+        "address",
+        "context",
+        "keys",
+        "name",
+        "settings",
+    )
 
     def __init__(self, settings: SiteSettings) -> None:
         """Raises SiteError."""
@@ -69,6 +83,9 @@ class Site:
         self._parents = frozenset(name[2:] for name in names if name.startswith("*."))
         self.keys: Mapping[bytes, SiteKey] = {}
         self._used: dict[str, Chain] = {}
+        self._origin: Site | None = None
+        self.context: SSL.Context
+        self.address: int
         self._renew_context()
         used: dict[str, Chain] = {}
         for path in settings.certificates:
@@ -120,6 +137,23 @@ class Site:
         other = Site(self.settings.model_copy(update={"certificates": ()}))
         other._serve({label: self._made(label, chain, None, {})})
         return other
+
+    def succeed(self, old: "Site") -> None:
+        """Be what `old` was, by a newer configuration: `take_over` will go on in its context."""
+        if all(getattr(self.settings, each) == getattr(old.settings, each) for each in _OF_CONTEXT):
+            self._origin = old._origin or old
+
+    def take_over(self) -> None:
+        """Go on in the context of the site that this one succeeds: its tickets stay good.
+
+        Changes that context, so it is for a process of its own, before it serves. Without effect
+        where the old one has a type of key that is no more.
+        """
+        origin, used = self._origin, self._used
+        if origin is not None and _slots(used) >= _slots(origin._used):
+            self.context, self.address = origin.context, origin.address
+            self._used = origin._used
+            self._serve(used)
 
     def _made(
         self, source: str, pem: bytes, old: Chain | None, others: Mapping[str, Chain]
@@ -210,6 +244,18 @@ class Sites:
     def from_settings(cls, settings: Iterable[SiteSettings]) -> "Sites":
         """Build every site's context. Raises SiteError."""
         return cls([Site(site) for site in settings])
+
+    def succeed(self, old: "Sites") -> None:
+        """Each site succeeds the one that had its name."""
+        before = {site.name: site for site in old.all}
+        for site in self.all:
+            if site.name in before:
+                site.succeed(before[site.name])
+
+    def take_over(self) -> None:
+        """As `Site.take_over`, all of them."""
+        for site in self.all:
+            site.take_over()
 
     def set_canaries(self, canaries: Mapping[str, Site]) -> None:
         """Have these sites found by these secret names alone, and those set before no more.

@@ -1,5 +1,6 @@
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -28,8 +29,9 @@ def test_a_front_end_has_its_environment_before_its_settings(
 ) -> None:
     happened: list[str] = []
 
-    def run(settings: Settings) -> int:
+    def run(settings: Settings, load: Callable[[], Settings]) -> int:
         assert settings.frontend is not None
+        assert load() == settings
         happened.append("run")
         return 3
 

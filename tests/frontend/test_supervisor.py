@@ -18,6 +18,9 @@ from support.ports import free_ports
 from support.processes import Spawned, Spawner
 
 CONFIGURATION = """
+[log]
+level = "debug"
+format = "text"
 [frontend]
 listen = ["127.0.0.1:{port}"]
 admin = "127.0.0.1:{admin}"
@@ -129,7 +132,8 @@ def test_serves_by_every_process_and_goes_on_through_hang_up_and_user_signal(sta
     assert fake.get("/readyz")[0] == 200
     assert "offload_build_info" in fake.get("/metrics")[1]
     os.killpg(fake.spawned.pid, signal.SIGHUP)
-    fake.spawned.wait_for_output("reload is not supported yet")
+    fake.spawned.wait_for_output(" reloaded ")
+    before = fake.pids()
     os.killpg(fake.spawned.pid, signal.SIGUSR1)
     fake.spawned.wait_for_output("no file to reopen")
     assert fake.pids() == before
@@ -289,3 +293,64 @@ def test_systemd_is_told(start: Start, tmp_path: Path) -> None:
         while states[-1] != b"STOPPING=1":
             states.append(manager.recv(100))
         assert fake.spawned.wait() == 0
+
+
+# reload
+
+
+def test_reload_replaces_the_processes_and_keeps_their_clients(start: Start) -> None:
+    fake = start(FAKE_SLOW="1")
+    old = set(fake.pids().values())
+    client, _, _ = fake.connect()
+    fake.spawned.signal(signal.SIGHUP)
+    fake.spawned.wait_for_output(" reloaded ")
+    assert old.isdisjoint(fake.pids().values())
+    client.settimeout(0)
+    with pytest.raises(BlockingIOError):
+        client.recv(1)
+    assert fake.get("/readyz")[0] == 200
+    assert all(alive(pid) for pid in old)
+    client.close()
+    fake.spawned.signal(signal.SIGTERM)
+    fake.spawned.wait_for_output("phase=draining")
+    fake.spawned.signal(signal.SIGTERM)
+    assert fake.spawned.wait() == 0
+    assert not any(alive(pid) for pid in old)
+
+
+@pytest.mark.parametrize(
+    ("find", "replace", "reason"),
+    [
+        ("listen =", "lisen =", "lisen"),
+        ("processes = 2", "processes = 3", "frontend.process_count cannot change while it runs"),
+        ('listen = ["127.0.0.1:', 'listen = ["127.0.0.2:', "frontend.listen cannot change"),
+    ],
+)
+def test_reload_of_what_cannot_be_leaves_all_as_it_was(
+    start: Start, tmp_path: Path, find: str, replace: str, reason: str
+) -> None:
+    fake = start()
+    before = fake.pids()
+    path = tmp_path / "offload.toml"
+    good = path.read_text()
+    path.write_text(good.replace(find, replace))
+    fake.spawned.signal(signal.SIGHUP)
+    fake.spawned.wait_for_output(f"old configuration stays in force.*{reason}")
+    assert fake.pids() == before
+    path.write_text(good)
+    fake.spawned.signal(signal.SIGHUP)
+    fake.spawned.wait_for_output(" reloaded ")
+
+
+def test_reload_whose_processes_die_is_given_up(start: Start, tmp_path: Path) -> None:
+    crash = tmp_path / "crash"
+    fake = start(FAKE_CRASH_IF=str(crash))
+    before = fake.pids()
+    crash.touch()
+    fake.spawned.signal(signal.SIGHUP)
+    fake.spawned.wait_for_output("old configuration stays in force.*ended with 3")
+    crash.unlink()
+    assert fake.pids() == before
+    assert fake.get("/readyz")[0] == 200
+    fake.spawned.signal(signal.SIGTERM)
+    assert fake.spawned.wait() == 0

@@ -3,7 +3,8 @@
 Run as `python -m support.fake_frontend CONFIGURATION`. Each connection gets one line, the serving
 process's index and id, and is then held open until the client closes it or sends a byte: "x" makes
 the process exit, "k" makes it kill itself. With FAKE_CRASH=N in
-the environment, serving process N exits as soon as it is started; with FAKE_STUBBORN=1 TERM is
+the environment, serving process N exits as soon as it is started; with FAKE_CRASH_IF=PATH all do
+once that file is there; with FAKE_STUBBORN=1 TERM is
 ignored; with FAKE_SLOW=1 the first TERM is answered by staying, the second by leaving.
 """
 
@@ -14,6 +15,7 @@ import selectors
 import signal
 import socket
 import sys
+from pathlib import Path
 from typing import Any
 
 from offload import config
@@ -27,10 +29,12 @@ def serve(
 ) -> int:
     """Answer each connection with one line until TERM."""
     assert built == "built"
-    if os.environ.get("FAKE_CRASH") == str(index):
+    crash = os.environ.get("FAKE_CRASH_IF")
+    if os.environ.get("FAKE_CRASH") == str(index) or (crash and Path(crash).exists()):
         return 3
     sockets = [each.socket for each in bound]
     signal.signal(signal.SIGTERM, _on_term(sockets))
+    signal.signal(signal.SIGUSR2, _on_term(sockets))
     with selectors.DefaultSelector() as selector:
         for listener in sockets:
             listener.listen(128)
@@ -79,7 +83,11 @@ def main() -> int:
     """Run the supervisor with the stand-in."""
     log.configure("debug", "text")
     settings = config.load(sys.argv[1], files=False)
-    return supervisor.run(settings, serve=serve, build=lambda _frontend: "built")
+
+    def load() -> config.Settings:
+        return config.load(sys.argv[1], files=False)
+
+    return supervisor.run(settings, load, serve=serve, build=lambda _frontend: "built")
 
 
 if __name__ == "__main__":

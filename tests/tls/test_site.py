@@ -455,3 +455,47 @@ def test_a_session_outlives_the_site_that_it_began_with(pki: PKI) -> None:
     client = Client(alpn=[b"h2"])
     shake(session, client, issued.key)
     assert session.facts().alpn == "h2"
+
+
+def test_a_successor_takes_over_the_context_with_its_own_certificates(
+    ecdsa: Issued, rsa: Issued
+) -> None:
+    old, new = site(ecdsa), site(ecdsa, rsa)
+    before = old.context
+    new.succeed(old)
+    assert new.context is not before
+    new.take_over()
+    assert new.context is before
+    assert len(new.keys) == 2
+
+
+def test_a_successor_s_successor_goes_on_in_the_first_one_s_context(ecdsa: Issued) -> None:
+    first, second, third = site(ecdsa), site(ecdsa), site(ecdsa)
+    second.succeed(first)
+    third.succeed(second)
+    third.take_over()
+    assert third.context is first.context
+
+
+def test_a_successor_with_other_settings_or_fewer_keys_has_a_context_of_its_own(
+    ecdsa: Issued, rsa: Issued
+) -> None:
+    old = site(ecdsa, rsa)
+    for new in (site(ecdsa), site(ecdsa, rsa, min_version="1.3")):
+        own = new.context
+        new.succeed(old)
+        new.take_over()
+        assert new.context is own
+
+
+def test_sites_succeed_those_of_their_name(ecdsa: Issued) -> None:
+    old, new = Sites([site(ecdsa)]), Sites([site(ecdsa)])
+    new.succeed(old)
+    new.take_over()
+    assert new.all[0].context is old.all[0].context
+
+
+def test_a_default_site_may_take_only_who_names_none(ecdsa: Issued) -> None:
+    sites = Sites([site(ecdsa, default=True, match_server_name=True)])
+    assert sites.choose(None) is sites.all[0]
+    assert sites.choose("strange.test") is None
