@@ -484,26 +484,7 @@ def _run(
     status = Status(count)
     board = None if frontend.cluster is None else Board(count)
     life = serve or partial(_serve, board)
-
-    def generation(logged: Log, frontend: Frontend, built: Any) -> Generation:
-        def configured(*arguments: Any) -> int:
-            log.configure(logged.level, logged.format)
-            return life(*arguments)
-
-        serving = [
-            _serving_role(
-                index, frontend, configured, built, status, board, listeners, admin_listeners
-            )
-            for index in range(count)
-        ]
-
-        def adopted() -> None:
-            log.configure(logged.level, logged.format)
-            if board is not None:
-                board.ring_all()
-
-        return Generation(serving, frontend.drain_timeout, adopted)
-
+    generation = partial(_generation, life, status, board, listeners, admin_listeners)
     reloading = Reloading(settings, built, load, build, generation)
     serving = generation(settings.log, frontend, built).serving
     attendants = [_admin_role(status, board, listeners, admin_listeners)] if admins else []
@@ -532,6 +513,34 @@ def _run(
     finally:
         listeners.close()
         admin_listeners.close()
+
+
+def _generation(
+    life: Serve,
+    status: Status,
+    board: Board | None,
+    listeners: Listeners,
+    admin_listeners: Listeners,
+    logged: Log,
+    frontend: Frontend,
+    built: Any,
+) -> Generation:
+    """The serving processes of one configuration, none of them started."""
+
+    def configured(*arguments: Any) -> int:
+        log.configure(logged.level, logged.format)
+        return life(*arguments)
+
+    def adopted() -> None:
+        log.configure(logged.level, logged.format)
+        if board is not None:
+            board.ring_all()
+
+    serving = [
+        _serving_role(index, frontend, configured, built, status, board, listeners, admin_listeners)
+        for index in range(frontend.process_count)
+    ]
+    return Generation(serving, frontend.drain_timeout, adopted)
 
 
 def _serving_role(
