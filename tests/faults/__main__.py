@@ -33,7 +33,13 @@ from faults.case import Case, Scene, Seen  # noqa: E402
 Outcome = tuple[Case, Seen, float]
 """With the seconds that it took."""
 
-CASES = ("latency", "creations", "membership", "key_material", "many_keys", "audit_log", "roles")
+LANES = (
+    ("latency", "creations", "membership"),
+    ("key_material", "many_keys", "audit_log", "roles"),
+)
+"""Names of cases. Those of a lane share a cluster and come one after the other; for a sample the
+lanes go side by side.
+"""
 
 
 def main() -> int:
@@ -46,7 +52,7 @@ def main() -> int:
         outcomes: list[Outcome] = []
         try:
             # One loop for all: what a thread of its starts may end with that thread.
-            asyncio.run(_run_all(options.only or CASES, scene, outcomes))
+            asyncio.run(_run_all(_lanes(options), scene, outcomes))
         finally:
             failed = sum(not seen.ok for _, seen, _ in outcomes)
             _close(scene, show=failed > 0)
@@ -74,10 +80,21 @@ def _options() -> argparse.Namespace:
     return options
 
 
-async def _run_all(names: Sequence[str], scene: Scene, outcomes: list[Outcome]) -> None:
-    for name in names:
-        case = importlib.import_module(f"faults.{name}").CASE
-        outcomes.append((case, *await _run(case, scene)))
+def _lanes(options: argparse.Namespace) -> Sequence[Sequence[str]]:
+    if options.only:
+        return (options.only,)
+    return LANES if options.quick else ([name for lane in LANES for name in lane],)
+
+
+async def _run_all(lanes: Sequence[Sequence[str]], scene: Scene, outcomes: list[Outcome]) -> None:
+    async def run(names: Sequence[str]) -> None:
+        for name in names:
+            case = importlib.import_module(f"faults.{name}").CASE
+            outcomes.append((case, *await _run(case, scene)))
+
+    if len(lanes) > 1:
+        await asyncio.to_thread(lambda: scene.etcd)
+    await asyncio.gather(*map(run, lanes))
 
 
 async def _run(case: Case, scene: Scene) -> tuple[Seen, float]:

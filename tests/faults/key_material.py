@@ -137,7 +137,8 @@ def _base64(content: bytes) -> list[bytes]:
 
 
 def _found(path: Path, patterns: dict[str, bytes]) -> list[str]:
-    content = path.read_bytes()
+    # etcd reserves room for its log, which is empty.
+    content = path.read_bytes().rstrip(b"\0")
     return [name for name, pattern in patterns.items() if pattern in content]
 
 

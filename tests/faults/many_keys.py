@@ -29,7 +29,7 @@ _KEYS_OF_A_COMMIT = 33
 
 async def run(scene: Scene) -> Seen:
     """A worker's start with a full catalogue, its memory, and a page of its keys."""
-    count = 1_000 if scene.quick else 10_000
+    count = 500 if scene.quick else 10_000
     etcd = await asyncio.to_thread(lambda: scene.etcd)
     table = etcd.table("root")
     few = await found(
