@@ -74,7 +74,7 @@ def test_clients_leave_while_their_signatures_are_made(chain: Chain) -> None:
     ):
         for client, _ in clients:
             client.socket.sendall(client.client.step())
-        chain.admin.until_total("offload_signing_in_flight", len(clients))
+        chain.admin.until_total("offload_open_connections", len(clients), state="handshake")
         for client, reset in clients:
             _leave(client, reset)
     _assert_healthy(chain)
