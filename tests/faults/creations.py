@@ -16,9 +16,9 @@ from support.etcd import EtcdCluster
 
 from offload.keys.scheme import SignatureScheme
 from offload.wire.message import Signature, TlsSign
+from offload.worker.use import TLS_1_3
 
 PROMISED = 2
-TLS_1_3 = 0x0304
 HASH = bytes(32)
 SETTLE_SECONDS = 60.0
 

@@ -8,11 +8,12 @@ from contextlib import AsyncExitStack
 from statistics import median
 
 from faults.case import WORKERS, Case, Scene, Seen, percentile
-from faults.creations import HASH, TLS_1_3, create
+from faults.creations import HASH, create
 from support.front_end import FrontEnd
 
 from offload.keys.scheme import SignatureScheme
 from offload.wire.message import Signature, TlsSign
+from offload.worker.use import TLS_1_3
 
 USABLE_SECONDS = 0.25
 READY_SECONDS = 10.0

@@ -6,12 +6,12 @@ import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from statistics import median
 
 from faults.case import Case, Scene, Seen
 from support.cluster_processes import KEY_USER, Cluster, found
 
+from bench.cpu import proportional_bytes, tree
 from offload.catalogue import paths
 from offload.catalogue.records import HoldingRecord, LabelRecord, Record
 from offload.cluster.intents import token_label
@@ -122,22 +122,7 @@ def _memory(cluster: Cluster) -> int:
     """Bytes of all processes of the first worker, shared pages divided among them."""
     process = cluster.members[WORKER].process
     assert process is not None
-    pids = [process.pid, *_descendants(process.pid)]
-    return sum(_proportional(pid) for pid in pids)
-
-
-def _descendants(pid: int) -> Iterator[int]:
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            yield int(child)
-            yield from _descendants(int(child))
-
-
-def _proportional(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) * 1024
-    return 0
+    return proportional_bytes(tree(process.pid))
 
 
 CASE = Case(
